@@ -1,0 +1,31 @@
+"""`unfreeze train`"""
+
+import json
+
+import click
+
+from unfreeze.cli.options import JOB_FILE, OVERRIDES
+
+
+@click.command("train")
+@JOB_FILE
+@OVERRIDES
+@click.option("--address", help="Ray cluster to run on, such as auto; default: this machine.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines instead of text.")
+def command(job_file: str, overrides: tuple[str, ...], address: str | None, as_json: bool) -> None:
+    """Run the job in JOB_FILE, or go on with it; settings may be given as key=value.
+
+    Running the same command again resumes from the newest checkpoint; a finished job is left as
+    it is.
+    """
+    from unfreeze.cli.console import Console
+    from unfreeze.jobs import load_job, run_job
+
+    job = load_job(job_file, overrides)
+    if as_json:
+        result = run_job(job, address=address, show=lambda m: click.echo(json.dumps(m)))
+        click.echo(json.dumps({"kind": "result", "uri": result.uri, **result.data}))
+        return
+    with Console() as console:
+        result = run_job(job, address=address, show=console.show)
+        console.show_end(result)

@@ -1,0 +1,31 @@
+"""Numbers as people read them."""
+
+
+def size(num_bytes: float) -> str:
+    """1234567 -> "1.2 MB"."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """134.2 -> "2 min 14 s"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def count(number: int) -> str:
+    """148994 -> "148,994"."""
+    return f"{number:,}"
+
+
+def metrics(scores: dict[str, float]) -> str:
+    """accuracy 0.8412, f1 0.8410, loss 0.3634."""
+    order = [key for key in ("accuracy", "f1", "loss") if key in scores]
+    return ", ".join(f"{key} {scores[key]:.4f}" for key in order)

@@ -1,0 +1,72 @@
+"""What can go wrong in a job.
+
+JobError
+ |- UserMistake          the job file, its data or its files are wrong: exit code 2
+ |   |- ConfigError      settings, all mistakes at once
+ |   |- DataError        findings in the data, all at once
+ |   |- ModelError       the model cannot be loaded, or has no stack of equal layers
+ |   `- CheckpointMismatch   the job file no longer fits the run that it would resume
+ |- LossNotFinite        training diverged; the weights were not updated with it
+ |- CheckpointNotKept    the last checkpoint of the job could not be written
+ |- TrainingFailed       workers failed more often than the job allows
+ `- Interrupted          Ctrl-C
+"""
+
+from collections.abc import Sequence
+
+
+class JobError(Exception):
+    """Something went wrong in a job."""
+
+
+class UserMistake(JobError, ValueError):
+    """The person who wrote the job can mend it. One line for each mistake."""
+
+    def __init__(self, mistakes: Sequence[str] | str) -> None:
+        self.mistakes = [mistakes] if isinstance(mistakes, str) else list(mistakes)
+        super().__init__(self.mistakes)
+
+    def __str__(self) -> str:
+        return "\n".join(self.mistakes)
+
+
+class ConfigError(UserMistake):
+    """The job file has mistakes."""
+
+
+class DataError(UserMistake):
+    """The data cannot be trained on as they are."""
+
+
+class ModelError(UserMistake):
+    """The model cannot be used."""
+
+
+class CheckpointMismatch(UserMistake):
+    """A run of this name exists, and was made with settings that cannot be continued."""
+
+
+class LossNotFinite(JobError):
+    """The loss is not a number, or infinite. The weights were not updated with it."""
+
+    def __init__(self, value: float, step: int = -1, phase: str = "") -> None:
+        super().__init__(value, step, phase)
+        self.value, self.step, self.phase = value, step, phase
+
+    def __str__(self) -> str:
+        return (
+            f"the loss is {self.value} at step {self.step} (phase {self.phase}); the model was not "
+            "updated with it. Lower the learning rate, add warmup, or use fp32 or bf16"
+        )
+
+
+class CheckpointNotKept(JobError):
+    """The last checkpoint could not be written, so the result would be lost."""
+
+
+class TrainingFailed(JobError):
+    """The workers failed more often than scale.max_failures allows."""
+
+
+class Interrupted(JobError):
+    """The job was interrupted; the same command goes on from its newest checkpoint."""

@@ -1,0 +1,129 @@
+"""What kind of rows a file holds by its name, and whether its first bytes agree.
+
+Libraries answer a parquet file named .jsonl with a parser's error; a person wants to be told.
+"""
+
+import bz2
+import gzip
+import json
+import lzma
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BufferedIOBase
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of file, and how `datasets` loads it."""
+
+    name: str
+    loader: str
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    text: bool = True
+
+
+# Only an empty field means "nothing": "NA", "None" and "null" are texts that people write.
+_CSV = {"keep_default_na": False, "na_values": [""]}
+_JSON_LINES = Kind("JSON lines", "json")
+_PARQUET = Kind("parquet", "parquet", text=False)
+_KINDS = {
+    ".jsonl": _JSON_LINES,
+    ".ndjson": _JSON_LINES,
+    ".json": Kind("JSON", "json"),
+    ".csv": Kind("csv", "csv", _CSV),
+    ".tsv": Kind("tsv", "csv", _CSV | {"sep": "\t"}),
+    ".parquet": _PARQUET,
+    ".pq": _PARQUET,
+    ".arrow": Kind("arrow", "arrow", text=False),
+}
+_COMPRESSED = (".gz", ".bz2", ".xz")
+_MAGIC = {
+    b"PAR1": "a parquet file",
+    b"ARROW1": "an arrow file",
+    b"\xff\xff\xff\xff": "an arrow file",
+    b"\x1f\x8b": "a gzip file",
+    b"PK\x03\x04": "a zip or Excel file",
+    b"\x28\xb5\x2f\xfd": "a zstd file",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ\x00": "an xz file",
+    b"\xff\xfe": "text in UTF-16 (save it as UTF-8)",
+    b"\xfe\xff": "text in UTF-16 (save it as UTF-8)",
+    b"version https://git-lfs": "a Git LFS pointer (run `git lfs pull`)",
+}
+
+
+def kind_of(file: Path) -> Kind | None:
+    """By the name; a compression suffix does not count. None if it is no data file of ours."""
+    if file.name.startswith((".", "_")):
+        return None
+    name = file.with_suffix("") if file.suffix.lower() in _COMPRESSED else file
+    return _KINDS.get(name.suffix.lower())
+
+
+def unlike_its_name(file: Path) -> str | None:
+    """What is wrong with the file's first bytes, in words; None if they fit its name."""
+    kind = kind_of(file)
+    if kind is None:
+        return "unknown kind of file"
+    try:
+        with _open(file) as stream:
+            start = stream.read(4096)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        return f"cannot be read: {' '.join(str(error).split())}"
+    if not start.strip():
+        return "the file is empty"
+    found = _sniffed(start)
+    expected = "an arrow file" if kind.name == "arrow" else "a parquet file"
+    if found == (None if kind.text else expected):
+        return _not_json(start) if kind.loader == "json" else None
+    return f"is not what its name says: expected {kind.name}, found {found or 'text'}"
+
+
+def broken_line(file: Path, kind: Kind) -> str | None:
+    """The first line that cannot be read, in words; None if all can or if lines mean nothing."""
+    if not kind.text:
+        return None
+    with _open(file) as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                text = line.decode("utf-8-sig")
+            except UnicodeDecodeError:
+                return f"line {number} is not UTF-8 text"
+            if kind is _JSON_LINES and text.strip() and (problem := _not_an_object(text)):
+                return f"line {number} {problem}"
+    return None
+
+
+def _not_an_object(text: str) -> str | None:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        return f"is not JSON: {error.msg} at column {error.colno}"
+    return None if isinstance(value, dict) else "is not a JSON object with the row's columns"
+
+
+def _open(file: Path) -> BufferedIOBase:
+    match file.suffix.lower():
+        case ".gz":
+            return gzip.open(file)
+        case ".bz2":
+            return bz2.open(file)
+        case ".xz":
+            return lzma.open(file)
+    return file.open("rb")
+
+
+def _sniffed(start: bytes) -> str | None:
+    """What the first bytes say; None for plain text."""
+    for magic, what in _MAGIC.items():
+        if start.startswith(magic):
+            return what
+    return "binary data" if b"\0" in start else None
+
+
+def _not_json(start: bytes) -> str | None:
+    first = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    return None if first in (b"{", b"[") else "is not what its name says: found text, not JSON"

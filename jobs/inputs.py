@@ -1,0 +1,69 @@
+"""What a job is made of: model, data and settings, fetched to this machine and checked."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unfreeze.jobs.config import JobConfig, Precision
+from unfreeze.jobs.dataset import PreparedData, prepare
+from unfreeze.jobs.errors import ConfigError
+from unfreeze.jobs.identity import settings_that_matter
+from unfreeze.jobs.model import (
+    ModelPlan,
+    describe_model,
+    locate_model,
+    longest_input,
+    weights_hash,
+)
+
+# Of most short texts nothing is cut at this length; attention costs grow with its square.
+DEFAULT_MAX_LENGTH = 256
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a job is made of, fetched to this machine and checked."""
+
+    job: JobConfig
+    """The job, with the settings filled in that depend on the model."""
+    located: str
+    """Local folder of the pretrained model."""
+    data: PreparedData
+    model_plan: ModelPlan
+    settings: dict[str, Any]
+    """Settings that a run must share to go on from this one's checkpoints."""
+
+
+def cache_folder() -> Path:
+    """Where fetched models and tokenized data are kept on this machine."""
+    return Path(os.environ.get("UNFREEZE_CACHE", "~/.cache/unfreeze")).expanduser()
+
+
+def gather_inputs(job: JobConfig) -> Inputs:
+    """Fetches, checks and tokenizes; quick when it was done before. Raises UserMistake."""
+    located = locate_model(job.model, endpoint=job.storage.endpoint, cache=cache_folder())
+    job = _with_max_length(job, longest_input(located, job.model))
+    data = prepare(job, located, cache=cache_folder() / "data")
+    return Inputs(
+        job,
+        located,
+        data,
+        describe_model(located, job.model, len(data.labels)),
+        settings_that_matter(job, data.fingerprint, weights_hash(located)),
+    )
+
+
+def _with_max_length(job: JobConfig, limit: int) -> JobConfig:
+    wanted = job.data.max_length or min(DEFAULT_MAX_LENGTH, limit)
+    if wanted > limit:
+        raise ConfigError(f"data.max_length: {wanted} is more than the model's limit of {limit}")
+    data = job.data.model_copy(update={"max_length": wanted})
+    return job.model_copy(update={"data": data})
+
+
+def default_precision() -> Precision:
+    """bf16 on GPUs that have it in hardware, else fp32."""
+    return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else "fp32"

@@ -1,0 +1,145 @@
+"""job.yaml and dotted overrides -> JobConfig, with every mistake in one answer."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.errors import ConfigError
+
+
+def load_job(path: str | Path, overrides: Sequence[str] = ()) -> JobConfig:
+    """The job in the file, with `dotted.key=value` overrides. Raises ConfigError."""
+    path = Path(path)
+    settings = {"name": path.stem, **read_yaml(path)}
+    return parse_job(settings, overrides)
+
+
+def parse_job(settings: dict[str, Any], overrides: Sequence[str] = ()) -> JobConfig:
+    """The job in plain data. Raises ConfigError with all mistakes."""
+    settings, mistakes = apply_overrides(settings, overrides)
+    try:
+        job = JobConfig.model_validate(settings)
+    except ValidationError as error:
+        mistakes += [_line(e, settings) for e in error.errors()]
+    if mistakes:
+        raise ConfigError(sorted(set(mistakes), key=mistakes.index))
+    return job
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A mapping from a YAML file. Raises ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as text: {error}") from error
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: expected settings (key: value), got {type(value).__name__}")
+    return value
+
+
+def apply_overrides(
+    settings: dict[str, Any], overrides: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """A copy of `settings` with `a.b.0.c=value` put in, and what could not be."""
+    result: dict[str, Any] = yaml.safe_load(yaml.safe_dump(settings))
+    mistakes = []
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            mistakes.append(f"{override}: expected key=value")
+            continue
+        try:
+            _put(result, key.split("."), yaml.safe_load(value))
+        except (LookupError, TypeError, ValueError):
+            mistakes.append(f"{key}: there is nothing at this place to set")
+        except yaml.YAMLError:
+            mistakes.append(f"{key}: {value!r} is not YAML")
+    return result, mistakes
+
+
+def _put(place: Any, keys: list[str], value: Any) -> None:
+    *parents, last = keys
+    for key in parents:
+        if isinstance(place, list):
+            place = place[int(key)]
+        else:
+            if isinstance(place.get(key), str):  # a short form such as `model: path`
+                place[key] = {_SHORT_FORMS[key]: place[key]}
+            place = place.setdefault(key, {})
+    if isinstance(place, list):
+        place[int(last)] = value
+    else:
+        place[last] = value
+
+
+_SHORT_FORMS = {
+    "model": "path",
+    "train": "path",
+    "validation": "path",
+    "test": "path",
+    "storage": "uri",
+    "deepspeed": "config",
+}
+
+
+def _line(error: Any, settings: dict[str, Any]) -> str:
+    keys = [key for key in error["loc"] if not str(key).startswith("<")]
+    where = ".".join(str(key) for key in keys)
+    if error["type"] == "extra_forbidden":
+        known = _known_names(keys[:-1])
+        near = get_close_matches(str(keys[-1]), known, 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+        return f"{where}: no such setting; {hint}"
+    if error["type"] == "missing":
+        return f"{where}: missing"
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    given = error["input"]
+    if isinstance(given, str | int | float | bool) and repr(given) not in message:
+        message += f", got {given!r}"
+    return f"{where}: {message}" if where else message
+
+
+def _known_names(keys: Sequence[Any]) -> list[str]:
+    """Names of the settings in the part of the job file that `keys` lead to."""
+    model: type[BaseModel] | None = JobConfig
+    for key in keys:
+        if model is None or isinstance(key, int):
+            continue
+        fields = {f.alias or name: f for name, f in model.model_fields.items()}
+        model = _model_in(fields[key].annotation) if key in fields else None
+    if model is None:
+        return []
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    return [*names, "freeze_epochs"] if model is JobConfig else names
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The settings class somewhere inside a type annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(part) for part in get_args(annotation))
+    return next((model for model in found if model), None)
+
+
+def job_schema() -> dict[str, Any]:
+    """JSON schema of a job file; `freeze_epochs` and what has a default may be left out."""
+    schema = JobConfig.model_json_schema(by_alias=True)
+    schema["required"] = [name for name in schema["required"] if name not in ("name", "phases")]
+    schema["properties"]["freeze_epochs"] = {
+        "type": "number",
+        "minimum": 0,
+        "description": "Short for this many epochs of the head before everything is trained.",
+    }
+    return schema

@@ -1,0 +1,247 @@
+"""The driver's side of a job: check everything, start the workers, bring the result home."""
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import yaml
+
+from unfreeze.cluster import (
+    WORKER_SETTINGS,
+    NotEnoughResources,
+    Resources,
+    Workers,
+    cluster_resources,
+    connect,
+    local_resources,
+    plan_workers,
+)
+from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.errors import (
+    CheckpointMismatch,
+    ConfigError,
+    JobError,
+    TrainingFailed,
+    UserMistake,
+)
+from unfreeze.jobs.files import JOB
+from unfreeze.jobs.identity import changed_settings
+from unfreeze.jobs.inputs import Inputs, default_precision, gather_inputs
+from unfreeze.jobs.phases import plan_phases
+from unfreeze.jobs.results import JobResult, read_result, write_report
+from unfreeze.jobs.zero import deepspeed_config, plan_batches
+from unfreeze.storage import (
+    CheckpointStore,
+    ObjectNotFound,
+    ObjectStore,
+    StorageError,
+    check_reachable,
+    open_store,
+)
+
+Show = Callable[[dict[str, Any]], None]
+
+
+def run_job(
+    job: JobConfig, *, address: str | None = None, show: Show = lambda message: None
+) -> JobResult:
+    """Runs the job, or goes on with it; on this machine, or on the Ray cluster at `address`.
+
+    `show` gets what happens as it happens: mappings with a `kind`.
+    Raises UserMistake before anything is started; LossNotFinite, CheckpointNotKept,
+    TrainingFailed, StorageError or ClusterError afterwards.
+    """
+    plan_for(job, local_resources(), check_only=address is not None)
+    inputs = gather_inputs(job)
+    job = inputs.job
+    check_plan(job, inputs)
+    store = open_store(job.storage.uri, endpoint=job.storage.endpoint)
+    check_reachable(store)
+    runs = store.under(job.name)
+    if finished := finished_result(runs, inputs):
+        return JobResult(runs.uri, finished, was_finished=True)
+    check_resumable(runs, inputs)
+    for warning in inputs.data.warnings:
+        show({"kind": "warning", "text": warning})
+    with connect(address):
+        workers = plan_for(job, cluster_resources())
+        show({"kind": "started", "workers": workers.count, "uri": runs.uri, "job": job.name})
+        runs.put(JOB, yaml.safe_dump(job.to_data(), sort_keys=False).encode())
+        _train(job, workers, show)
+    result = read_result(runs)
+    write_report(runs, result)
+    return JobResult(runs.uri, result, was_finished=False)
+
+
+def plan_for(job: JobConfig, have: Resources, *, check_only: bool = False) -> Workers:
+    """The job's workers on what the cluster has. Raises ConfigError."""
+    scale = job.scale
+    if have.nodes > 1 and job.storage.endpoint == "embedded":
+        raise ConfigError(
+            f"storage.endpoint: the embedded server is on this machine's loopback alone, and the "
+            f"cluster has {have.nodes} nodes; name a server that all of them reach"
+        )
+    try:
+        return plan_workers(
+            have,
+            workers=scale.workers,
+            gpus_per_worker=scale.gpus_per_worker,
+            cpus_per_worker=scale.cpus_per_worker,
+        )
+    except NotEnoughResources as error:
+        if check_only:  # another cluster's resources are known once we are connected to it
+            return Workers(scale.workers or 1, scale.cpus_per_worker, 0.0)
+        raise ConfigError(str(error)) from error
+
+
+def check_plan(job: JobConfig, inputs: Inputs, workers: int | None = None) -> None:
+    """Plans the whole job without running it. Raises ConfigError with all mistakes."""
+    mistakes: list[str] = []
+    count = workers or job.scale.workers or 1
+    steps_per_epoch = -(-len(inputs.data.splits["train"]) // job.training.batch_size)
+    for check in (
+        lambda: plan_phases(job, inputs.model_plan.names, steps_per_epoch),
+        lambda: plan_batches(job.training.batch_size, count, job.training.micro_batch_size),
+        lambda: deepspeed_config(
+            job,
+            plan_batches(max(count, job.training.batch_size), count, job.training.micro_batch_size),
+            job.training.precision or default_precision(),
+        ),
+    ):
+        try:
+            check()
+        except UserMistake as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise ConfigError(mistakes)
+
+
+def finished_result(runs: ObjectStore, inputs: Inputs) -> dict[str, Any] | None:
+    """The result, if the job is finished. Raises CheckpointMismatch if it was another job."""
+    try:
+        result = read_result(runs)
+    except ObjectNotFound:
+        return None
+    _refuse_changes(runs.uri, "is finished", changed_settings(result["settings"], inputs.settings))
+    return result
+
+
+def check_resumable(runs: ObjectStore, inputs: Inputs) -> None:
+    """Raises CheckpointMismatch if there are checkpoints that this job cannot go on from."""
+    found = CheckpointStore(runs).newest_sound(lambda text: None)
+    if found:
+        saved = found[1].progress
+        phase = saved["progress"]["phase"]
+        _refuse_changes(
+            runs.uri, "has begun", changed_settings(saved["settings"], inputs.settings, phase)
+        )
+
+
+def _refuse_changes(uri: str, state: str, changes: list[str]) -> None:
+    if changes:
+        raise CheckpointMismatch(
+            [
+                f"{uri} {state} with other settings; set them back, or give the job another name",
+                *(f"  {line}" for line in changes),
+            ]
+        )
+
+
+def _train(job: JobConfig, workers: Workers, show: Show) -> None:
+    """Runs the workers to the end, showing what they tell.
+
+    Ray restarts workers that die. An error that would only come again ends the job at once: we
+    leave, and what we own in the cluster ends with us.
+    """
+    from unfreeze.cluster.mailbox import Mailbox
+
+    mailbox = Mailbox()
+    outcome: list[BaseException | None] = []
+    fit = threading.Thread(
+        target=lambda: outcome.append(_fit(job, workers, mailbox.sender())),
+        name="ray-train-fit",
+        daemon=True,
+    )
+    fit.start()
+    while not outcome:
+        for message in mailbox.messages():
+            if message["kind"] == "failed":
+                raise message["error"]
+            show(message)
+    for message in mailbox.messages(timeout_s=0.1):
+        if message["kind"] == "failed":
+            raise message["error"]
+        show(message)
+    if outcome[0] is not None:
+        raise outcome[0]
+
+
+def _fit(job: JobConfig, workers: Workers, sender: Any) -> BaseException | None:
+    """Ray Train from start to end; what ended it, if not success."""
+    from ray.train import ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig
+
+    resources = {"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {})
+    with tempfile.TemporaryDirectory(prefix="unfreeze-ray-") as folder:
+        trainer = TorchTrainer(
+            train_function,
+            train_loop_config={"job": job, "sender": sender},
+            torch_config=TorchConfig(backend="nccl" if workers.gpus else "gloo"),
+            scaling_config=ScalingConfig(
+                num_workers=workers.count,
+                use_gpu=bool(workers.gpus),
+                resources_per_worker=resources,
+            ),
+            run_config=RunConfig(  # type: ignore[arg-type]  # Train V2's, typed as V1's
+                name=job.name,
+                storage_path=folder,
+                failure_config=FailureConfig(
+                    max_failures=job.scale.max_failures, controller_failure_limit=3
+                ),
+                logging_config=LoggingConfig(log_level="ERROR"),
+                worker_runtime_env={"env_vars": WORKER_SETTINGS},
+            ),
+        )
+        try:
+            trainer.fit()
+        except Exception as error:
+            return TrainingFailed(
+                f"the workers failed more than {job.scale.max_failures} times: {_cause(error)}"
+            )
+        except BaseException as error:
+            return error
+    return None
+
+
+def _cause(error: BaseException) -> str:
+    failures = getattr(error, "worker_failures", None) or {}
+    for rank, failure in sorted(failures.items()):
+        lines = [line for line in str(failure).strip().splitlines() if line.strip()]
+        return f"rank {rank}: {lines[-1] if lines else type(failure).__name__}"
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+
+
+def train_function(config: dict[str, Any]) -> None:
+    """What Ray Train calls in each worker."""
+    from unfreeze.jobs.worker import run_worker
+
+    sender = config["sender"]
+
+    def tell(kind: str, **fields: Any) -> None:
+        sender.send({"kind": kind, **fields}, frequent=kind == "train")
+
+    with _telling_failures(sender):
+        run_worker(config["job"], tell)
+
+
+@contextmanager
+def _telling_failures(sender: Any) -> Iterator[None]:
+    """Tells the driver of errors that another attempt would only meet again."""
+    try:
+        yield
+    except (JobError, StorageError, AssertionError, TypeError, ValueError, LookupError) as error:
+        sender.send_and_wait({"kind": "failed", "error": error})
+        raise

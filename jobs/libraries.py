@@ -1,0 +1,35 @@
+"""transformers and deepspeed, loaded quietly: what they print and probe for is no news to users."""
+
+import os
+from typing import Any
+
+import torch
+
+
+def import_transformers() -> Any:
+    """transformers, without progress bars and notes about new heads."""
+    _say_there_is_no_gpu()
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    return transformers
+
+
+def import_deepspeed() -> Any:
+    """DeepSpeed, without the op that it would compile for half a minute on a CPU."""
+    _say_there_is_no_gpu()
+    import deepspeed
+    import deepspeed.ops
+    from deepspeed.utils import logger
+
+    if not torch.cuda.is_available():
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    logger.setLevel("ERROR")
+    return deepspeed
+
+
+def _say_there_is_no_gpu() -> None:
+    # transformers may load deepspeed, which warns when it has to find out by itself.
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")

@@ -1,0 +1,52 @@
+"""The training loop. It runs in every worker, and knows neither Ray nor the store."""
+
+from unfreeze.jobs.engine import PhaseEngine
+from unfreeze.jobs.phases import Phase
+from unfreeze.jobs.portable import PortableState
+from unfreeze.jobs.progress import Progress
+from unfreeze.jobs.run import Run
+
+
+def train(run: Run, state: PortableState, progress: Progress) -> PortableState:
+    """Goes on from `progress` to the end of the last phase; the state that came of it."""
+    while progress.phase < len(run.phases):
+        phase = run.phases[progress.phase]
+        if phase.max_steps:
+            state = train_phase(run, phase, state, progress)
+        progress.enter_next_phase()
+        if phase.max_steps:
+            run.save_checkpoint(state, progress)
+    return state
+
+
+def train_phase(run: Run, phase: Phase, state: PortableState, progress: Progress) -> PortableState:
+    """Trains the rest of one phase."""
+    with run.open_engine(phase, state, progress) as engine:
+        while not progress.phase_is_over(phase):
+            train_step(run, engine, progress)
+            ended = progress.step_in_phase == phase.max_steps
+            is_best = False
+            if ended or run.is_due(progress.step, run.job.training.validate_every):
+                is_best = run.validate(engine, progress)
+            if progress.phase_is_over(phase):
+                break  # the checkpoint of a phase's end says that the next phase has begun
+            if is_best or run.is_due(progress.step, run.job.checkpoints.every):
+                run.save_checkpoint(engine.capture(), progress)
+        run.note_phase_end(engine, progress)
+        return engine.capture()
+
+
+def train_step(run: Run, engine: PhaseEngine, progress: Progress) -> None:
+    """One optimizer step on the next global batch."""
+    batch = run.batch(progress.step)
+    run.seed_draws(progress.step)
+    with run.clock(progress):
+        result = engine.step(
+            run.micro_batches(batch),
+            len(batch),
+            run.task.loss,
+            rate=engine.phase.rate_at(progress.step_in_phase),
+        )
+    progress.step += 1
+    progress.tokens += result.tokens
+    run.note_step(engine.phase, result, progress)

@@ -1,0 +1,166 @@
+"""The pretrained model: found, checked, described without its weights, and built."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from unfreeze.jobs.blocks import Block, find_blocks
+from unfreeze.jobs.config import ModelConfig
+from unfreeze.jobs.errors import ModelError
+from unfreeze.jobs.libraries import import_transformers
+from unfreeze.jobs.tokenizer import load_tokenizer
+from unfreeze.storage import fetch_uri
+
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """What a model is made of."""
+
+    blocks: tuple[Block, ...]
+    sizes: dict[str, int]
+    """Parameters in each block."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Block names, bottom to top."""
+        return tuple(self.sizes)
+
+
+def locate_model(model: ModelConfig, *, endpoint: str | None, cache: Path) -> str:
+    """The local folder with the model; s3:// uris and hub ids are fetched. Raises ModelError."""
+    path = Path(model.path).expanduser()
+    if model.path.startswith("s3://"):
+        path = cache / "models" / hashlib.sha256(model.path.encode()).hexdigest()[:16]
+        fetch_uri(model.path, path, endpoint)
+    elif not path.exists():
+        if not _HUB_ID.fullmatch(model.path):
+            raise ModelError(f"model: {model.path}: no such folder")
+        path = _fetch_from_hub(model)
+    _check_folder(model.path, path)
+    return str(path.resolve())
+
+
+def _fetch_from_hub(model: ModelConfig) -> Path:
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+    if model.trust_remote_code:
+        patterns.append("*.py")
+    try:
+        found = snapshot_download(model.path, revision=model.revision, allow_patterns=patterns)
+    except Exception as error:  # the hub client raises a dozen kinds
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"model: {model.path}: no such folder, and the hub does not have it: {reason}"
+        ) from error
+    return Path(found)
+
+
+def _check_folder(name: str, folder: Path) -> None:
+    if not folder.is_dir():
+        raise ModelError(f"model: {name}: not a folder")
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"model: {name}: no config.json in it, so it is not a model folder")
+    if not weight_paths(folder):
+        raise ModelError(f"model: {name}: a model folder without weights (no *.safetensors)")
+    try:
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"model: {name}: config.json is not JSON: {error}") from error
+
+
+def weight_paths(folder: Path) -> list[Path]:
+    """The files with the weights; safetensors if there are any."""
+    for pattern in _WEIGHTS:
+        if found := sorted(folder.glob(pattern)):
+            return found
+    return []
+
+
+def weights_hash(located: str) -> str:
+    """SHA-256 over the weight files and the configuration."""
+    folder, digest = Path(located), hashlib.sha256()
+    for path in [folder / "config.json", *weight_paths(folder)]:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def longest_input(located: str, model: ModelConfig) -> int:
+    """The most tokens that model and tokenizer take."""
+    config = _load_config(located, model, ["0", "1"]).get_text_config()
+    positions = getattr(config, "max_position_embeddings", None) or 2**31
+    tokenizer = load_tokenizer(located, model)
+    return min(int(positions), int(min(tokenizer.model_max_length, 2**31)))
+
+
+def describe_model(located: str, model: ModelConfig, num_labels: int) -> ModelPlan:
+    """The blocks and their sizes, from the configuration alone. Raises ModelError."""
+    auto = import_transformers().AutoModelForSequenceClassification
+    config = _load_config(located, model, [str(i) for i in range(num_labels)])
+    try:
+        with torch.device("meta"):
+            empty = auto.from_config(config, trust_remote_code=model.trust_remote_code)
+    except (ValueError, OSError, ImportError) as error:
+        raise ModelError(f"model: {model.path}: {_first_line(error)}") from error
+    return plan_model(empty)
+
+
+def plan_model(model: nn.Module) -> ModelPlan:
+    """The blocks of a model and their sizes."""
+    sizes = {name: p.numel() for name, p in model.named_parameters()}
+    blocks = find_blocks(model)
+    return ModelPlan(
+        tuple(blocks), {block.name: sum(sizes[p] for p in block.parameters) for block in blocks}
+    )
+
+
+def build_model(
+    located: str, model: ModelConfig, labels: Sequence[str], *, seed: int, pad_token_id: int
+) -> nn.Module:
+    """The pretrained model in fp32 with a new head, whose weights `seed` decides."""
+    auto = import_transformers().AutoModelForSequenceClassification
+    config = _load_config(located, model, labels)
+    if config.get_text_config().pad_token_id is None:
+        config.get_text_config().pad_token_id = pad_token_id
+    torch.manual_seed(seed)
+    built: nn.Module = auto.from_pretrained(
+        located,
+        config=config,
+        dtype=torch.float32,
+        trust_remote_code=model.trust_remote_code,
+        ignore_mismatched_sizes=True,  # a head for another number of labels
+    )
+    return built
+
+
+def _load_config(located: str, model: ModelConfig, labels: Sequence[str]) -> Any:
+    try:
+        config = import_transformers().AutoConfig.from_pretrained(
+            located,
+            num_labels=len(labels),
+            id2label=dict(enumerate(labels)),
+            label2id={label: i for i, label in enumerate(labels)},
+            trust_remote_code=model.trust_remote_code,
+        )
+    except (ValueError, OSError, KeyError) as error:
+        raise ModelError(f"model: {model.path}: {_first_line(error)}") from error
+    if model.dropout is not None:
+        for key, value in config.to_dict().items():
+            if ("dropout" in key or "pdrop" in key) and isinstance(value, float | int | None):
+                setattr(config, key, model.dropout)
+    return config
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0]

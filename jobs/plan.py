@@ -1,0 +1,63 @@
+"""What a job would do, without doing it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.inputs import Inputs, gather_inputs
+from unfreeze.jobs.phases import Phase, plan_phases
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """Blocks, phases and parameter counts of a job."""
+
+    sizes: dict[str, int]
+    """Parameters of each block, bottom to top."""
+    phases: list[Phase]
+    steps_per_epoch: int
+    rows: dict[str, int]
+    """Rows of each split."""
+    warnings: list[str]
+    """What the checks of the data found, short of mistakes."""
+
+    def trained_parameters(self, phase: Phase) -> int:
+        return sum(self.sizes[block] for block in phase.blocks)
+
+    def to_data(self) -> dict[str, Any]:
+        return {
+            "blocks": self.sizes,
+            "parameters": sum(self.sizes.values()),
+            "steps_per_epoch": self.steps_per_epoch,
+            "rows": self.rows,
+            "warnings": self.warnings,
+            "phases": [
+                {
+                    "index": phase.index,
+                    "name": phase.name,
+                    "blocks": list(phase.blocks),
+                    "trained_parameters": self.trained_parameters(phase),
+                    "max_steps": phase.max_steps,
+                    "patience": phase.patience,
+                    "learning_rate": phase.learning_rate,
+                    "schedule": phase.schedule,
+                    "warmup_steps": phase.warmup_steps,
+                    "layer_decay": phase.layer_decay,
+                }
+                for phase in self.phases
+            ],
+        }
+
+
+def plan_job(job: JobConfig, inputs: Inputs | None = None) -> JobPlan:
+    """Reads the data and the model's configuration, not its weights. Raises UserMistake."""
+    inputs = inputs or gather_inputs(job)
+    rows = {name: len(split) for name, split in inputs.data.splits.items()}
+    steps_per_epoch = -(-rows["train"] // job.training.batch_size)
+    return JobPlan(
+        sizes=inputs.model_plan.sizes,
+        phases=plan_phases(job, inputs.model_plan.names, steps_per_epoch),
+        steps_per_epoch=steps_per_epoch,
+        rows=rows,
+        warnings=inputs.data.warnings,
+    )

@@ -1,0 +1,238 @@
+"""One worker's view of a job: what the loop asks for, by the words that the loop uses."""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from unfreeze.jobs.batches import collate, epoch_batches, split_batch
+from unfreeze.jobs.checkpointing import Checkpointer, Tell
+from unfreeze.jobs.classification import TextClassification
+from unfreeze.jobs.config import JobConfig, Mode
+from unfreeze.jobs.dataset import PreparedData
+from unfreeze.jobs.engine import MicroBatch, PhaseEngine, StepResult
+from unfreeze.jobs.errors import LossNotFinite
+from unfreeze.jobs.lengths import Span
+from unfreeze.jobs.model import ModelPlan
+from unfreeze.jobs.phases import Phase
+from unfreeze.jobs.portable import WEIGHT, PortableState
+from unfreeze.jobs.progress import Progress
+from unfreeze.jobs.scoring import score, to_tensors
+from unfreeze.jobs.zero import BatchPlan
+
+
+@dataclass
+class Run:
+    """A job as one worker sees it."""
+
+    job: JobConfig
+    phases: Sequence[Phase]
+    model_plan: ModelPlan
+    data: PreparedData
+    batches: BatchPlan
+    task: TextClassification
+    deepspeed: dict[str, Any]
+    build_model: Callable[[], nn.Module]
+    """The pretrained model with its new head, the same at each call."""
+    pad_id: int
+    checkpointer: Checkpointer
+    tell: Tell
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    """What was measured so far, in the order of steps."""
+    _epoch: tuple[int, list[np.ndarray]] = (-1, [])
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.data.splits["train"]) // self.batches.batch_size)
+
+    @property
+    def mode(self) -> Mode:
+        """Whether the metric that picks the best should be high ("max") or low ("min")."""
+        return metric_mode(self.job)
+
+    def is_due(self, step: int, every: Span) -> bool:
+        return step % every.steps(self.steps_per_epoch) == 0
+
+    def batch(self, step: int) -> np.ndarray:
+        """Rows of the global batch of a step: a function of seed and step, not of the workers."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if self._epoch[0] != epoch:
+            lengths, seed = self.data.splits["train"].lengths, self.job.training.seed
+            self._epoch = epoch, epoch_batches(lengths, self.batches.batch_size, seed, epoch)
+        return self._epoch[1][place]
+
+    def micro_batches(self, batch: np.ndarray) -> list[MicroBatch]:
+        """This worker's part of a global batch."""
+        split = self.data.splits["train"]
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        parts = split_batch(batch, split.lengths, self.batches.workers, self.batches.micro_batches)
+        mine = [ranks[dist.get_rank()] for ranks in parts]
+        return [
+            MicroBatch(to_tensors(collate(split, rows, self.pad_id), device), len(rows))
+            for rows in mine
+        ]
+
+    def seed_draws(self, step: int) -> None:
+        """Dropout is drawn afresh for each step and rank, so a restart needs no saved state."""
+        entropy = [self.job.training.seed, step, dist.get_rank()]
+        seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
+        torch.manual_seed(seed % 2**63)
+
+    def open_engine(self, phase: Phase, state: PortableState, progress: Progress) -> PhaseEngine:
+        """The engine of a phase, on the pretrained weights and what was trained since."""
+        model = self.build_model()
+        load_weights(model, self.model_plan, state)
+        if self.job.training.gradient_checkpointing:
+            # The reentrant kind loses gradients above a frozen block (mechanisms A3).
+            model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        engine = PhaseEngine(
+            model,
+            self.model_plan.blocks,
+            phase,
+            training=self.job.training,
+            config=self.deepspeed,
+            state=state,
+        )
+        engine.set_loss_scale(progress.loss_scale)
+        self.tell(
+            "phase",
+            index=phase.index,
+            name=phase.name,
+            blocks=list(phase.blocks),
+            trained_parameters=self._trained(phase),
+            total_parameters=sum(self.model_plan.sizes.values()),
+            step=progress.step,
+            end_step=progress.phase_start + phase.max_steps,
+            plateau=phase.patience is not None,
+            learning_rate=phase.learning_rate,
+        )
+        return engine
+
+    def validate(self, engine: PhaseEngine, progress: Progress) -> bool:
+        """Scores the validation rows, and as many training rows; whether it is the best so far."""
+        scores = {}
+        with engine.scoring() as module:
+            for name in ("train", "validation"):
+                split, rows = self.data.splits[name], self._sample(name)
+                logits = score(
+                    module, split, rows, pad_id=self.pad_id, batch_size=self.scoring_batch_size
+                )
+                scores[name] = self.task.metrics(logits, split.label_ids[rows])
+        metric = scores["validation"][self.job.training.metric]
+        best = progress.note_validation(metric, self.mode)
+        line = {
+            "kind": "validation",
+            "step": progress.step,
+            "epoch": progress.step / self.steps_per_epoch,
+            "phase": engine.phase.index,
+            **scores,
+            "best": best,
+        }
+        self.metrics.append(line)
+        self.tell(**line)
+        return best
+
+    def _sample(self, name: str) -> np.ndarray:
+        """Rows to score: all, but of the training rows only as many as there are to validate.
+
+        The same rows each time; without dropout, so that the gap compares like with like.
+        """
+        count = len(self.data.splits[name])
+        if name != "train":
+            return np.arange(count)
+        wanted = min(count, len(self.data.splits["validation"]))
+        return np.sort(np.random.default_rng(0).permutation(count)[:wanted])
+
+    @property
+    def scoring_batch_size(self) -> int:
+        """Rows per worker and forward pass: twice training's, as nothing is kept for backward."""
+        return 2 * self.batches.micro_batch_size
+
+    def save_checkpoint(self, state: PortableState, progress: Progress) -> None:
+        self.checkpointer.save(state, progress, self.metrics_bytes())
+
+    def metrics_bytes(self) -> bytes:
+        """The metrics as JSON lines."""
+        return "".join(json.dumps(line) + "\n" for line in self.metrics).encode()
+
+    def take_up_metrics(self, data: bytes) -> None:
+        self.metrics = [json.loads(line) for line in data.splitlines()]
+
+    @contextmanager
+    def clock(self, progress: Progress) -> Iterator[None]:
+        """Adds the time of a step to the phase; says where a loss that is not finite came up."""
+        began = time.perf_counter()
+        try:
+            yield
+        except LossNotFinite as error:
+            name = self.phases[progress.phase].name
+            raise LossNotFinite(error.value, progress.step, name) from None
+        progress.phase_seconds += time.perf_counter() - began
+
+    def note_step(self, phase: Phase, result: StepResult, progress: Progress) -> None:
+        line = {
+            "kind": "train",
+            "step": progress.step,
+            "epoch": progress.step / self.steps_per_epoch,
+            "phase": phase.index,
+            "loss": result.loss,
+            "learning_rate": phase.rate_at(progress.step_in_phase - 1),
+            "grad_norm": result.grad_norm,
+        }
+        self.metrics.append(line)
+        self.tell(**line, tokens=result.tokens)
+
+    def note_phase_end(self, engine: PhaseEngine, progress: Progress) -> None:
+        phase = engine.phase
+        progress.loss_scale = engine.loss_scale()
+        progress.phases.append(
+            {
+                "index": phase.index,
+                "name": phase.name,
+                "blocks": list(phase.blocks),
+                "trained_parameters": self._trained(phase),
+                "total_parameters": sum(self.model_plan.sizes.values()),
+                "from_step": progress.phase_start,
+                "steps": progress.step_in_phase,
+                "learning_rate": phase.learning_rate,
+                "seconds": progress.phase_seconds,
+                "peak_memory_bytes": peak_memory_bytes(),
+                "ended": "plateau" if progress.is_on_plateau(phase) else "length",
+            }
+        )
+
+    def _trained(self, phase: Phase) -> int:
+        return sum(self.model_plan.sizes[block] for block in phase.blocks)
+
+
+def metric_mode(job: JobConfig) -> Mode:
+    """ "min" for a loss, else "max"."""
+    return "min" if job.training.metric == "loss" else "max"
+
+
+def load_weights(model: nn.Module, plan: ModelPlan, state: PortableState) -> None:
+    """Puts the trained blocks' weights over the pretrained ones. A collective call."""
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for block in plan.blocks:
+            if block.name in state.adam_steps:
+                for name in block.parameters:
+                    weight = parameters[name]
+                    weight.copy_(state.hand_out(block.name, WEIGHT, name, weight))
+
+
+def peak_memory_bytes() -> int:
+    """Most memory that this worker held: of its GPU if it has one, else of the process."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

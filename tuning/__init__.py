@@ -1,0 +1,1 @@
+"""Many jobs: searches over learning rates and freeze lengths."""
