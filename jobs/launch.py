@@ -1,9 +1,11 @@
 """The driver's side of a job: check everything, start the workers, bring the result home."""
 
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -108,6 +110,7 @@ def check_plan(job: JobConfig, inputs: Inputs, workers: int | None = None) -> No
             job,
             plan_batches(max(count, job.training.batch_size), count, job.training.micro_batch_size),
             job.training.precision or default_precision(),
+            on_gpu=bool(job.scale.gpus_per_worker),
         ),
     ):
         try:
@@ -188,7 +191,7 @@ def _fit(job: JobConfig, workers: Workers, sender: Any) -> BaseException | None:
     with tempfile.TemporaryDirectory(prefix="unfreeze-ray-") as folder:
         trainer = TorchTrainer(
             train_function,
-            train_loop_config={"job": job, "sender": sender},
+            train_loop_config={"job": job, "sender": sender, "folder": os.getcwd()},
             torch_config=TorchConfig(backend="nccl" if workers.gpus else "gloo"),
             scaling_config=ScalingConfig(
                 num_workers=workers.count,
@@ -228,6 +231,8 @@ def train_function(config: dict[str, Any]) -> None:
     """What Ray Train calls in each worker."""
     from unfreeze.jobs.worker import run_worker
 
+    if Path(config["folder"]).is_dir():
+        os.chdir(config["folder"])  # Ray starts workers elsewhere; the job's paths are from here
     sender = config["sender"]
 
     def tell(kind: str, **fields: Any) -> None:

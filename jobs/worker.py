@@ -57,7 +57,7 @@ def open_run(inputs: Inputs, tell: Tell) -> Run:
         data=inputs.data,
         batches=batches,
         task=TextClassification(inputs.data.labels),
-        deepspeed=deepspeed_config(job, batches, precision),
+        deepspeed=deepspeed_config(job, batches, precision, on_gpu=torch.cuda.is_available()),
         build_model=partial(
             build_model,
             inputs.located,
