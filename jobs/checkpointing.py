@@ -53,6 +53,7 @@ class Checkpointer:
         manifest_data = {
             "progress": progress.to_data(),
             "adam_steps": state.adam_steps,
+            "loss_scale": state.loss_scale,
             "settings": self._settings,
         }
         step, metric = progress.step, progress.metric_here
@@ -172,6 +173,7 @@ def resume(
         if not corrupt:
             progress = Progress.from_data(manifest.progress["progress"])
             state.adam_steps.update(manifest.progress["adam_steps"])
+            state.loss_scale = manifest.progress["loss_scale"]
             return progress, metrics
         if dist.get_rank() == 0:
             tell("note", text=f"checkpoint {identity} is damaged and was set aside")

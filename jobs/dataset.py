@@ -33,7 +33,7 @@ from unfreeze.jobs.splits import cut_shares, text_key
 from unfreeze.jobs.token_store import Split, TokenizedRows, write_split
 from unfreeze.jobs.tokenizer import Encoder, load_tokenizer, tokenizer_hash
 
-__all__ = ["PreparedData", "Split", "prepare"]
+__all__ = ["PreparedData", "Split", "prepare", "read_sources"]
 
 FORMAT = 1
 """Part of the key: raise it when the same data would be stored in another way."""
@@ -63,7 +63,7 @@ def prepare(job: JobConfig, located_model: str, *, cache: Path) -> PreparedData:
     Raises DataError with all that is wrong, and ModelError if there is no usable tokenizer.
     """
     tokenizer = load_tokenizer(located_model, job.model)
-    sources = _read_sources(job, cache)
+    sources = read_sources(job, cache)
     fingerprint = _fingerprint(job.data, sources, tokenizer)
     folder = cache / fingerprint
     with FileLock(cache / f"{fingerprint}.lock"):
@@ -75,7 +75,7 @@ def prepare(job: JobConfig, located_model: str, *, cache: Path) -> PreparedData:
     return _open(folder, allow_overlap=job.data.allow_overlap)
 
 
-def _read_sources(job: JobConfig, cache: Path) -> dict[str, datasets.Dataset]:
+def read_sources(job: JobConfig, cache: Path) -> dict[str, datasets.Dataset]:
     """The sources by split, with the used columns only. Raises DataError with all mistakes."""
     data = job.data
     wanted = _columns(data.columns)

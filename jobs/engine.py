@@ -118,6 +118,9 @@ class PhaseEngine:
 
     def _take_up(self, state: PortableState, adam_steps: Sequence[int]) -> None:
         self._masters.allocate(adam_steps)
+        if scaler := _loss_scaler(self.engine):
+            for key, value in state.loss_scale.items():
+                setattr(scaler, key, value)
         for block in self._trained:
             if block.name not in state.adam_steps:
                 continue
@@ -187,19 +190,11 @@ class PhaseEngine:
                     full = self._masters.get(self._parameters[name], kind)
                     state.put(block.name, kind, name, full)
             state.adam_steps[block.name] = self.state.adam_steps.get(block.name, 0) + self.updates
+        scaler = _loss_scaler(self.engine)
+        state.loss_scale = {
+            key: getattr(scaler, key) for key in _SCALER_STATE if hasattr(scaler, key)
+        }
         return state
-
-    def loss_scale(self) -> dict[str, float] | None:
-        """fp16's dynamic loss scale, which a resumed run must go on with."""
-        scaler = getattr(self.engine.optimizer, "loss_scaler", None)
-        if not hasattr(scaler, "cur_scale") or not self.engine.fp16_enabled():
-            return None
-        return {key: getattr(scaler, key) for key in _SCALER_STATE if hasattr(scaler, key)}
-
-    def set_loss_scale(self, values: Mapping[str, float] | None) -> None:
-        """Goes on with a loss scale from `loss_scale`."""
-        for key, value in (values or {}).items():
-            setattr(self.engine.optimizer.loss_scaler, key, value)
 
     def close(self) -> None:
         """Frees the engine. ZeRO-3 keeps the model alive in two globals (mechanisms B4)."""
@@ -211,15 +206,22 @@ class PhaseEngine:
 _SCALER_STATE = ("cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis")
 
 
+def _loss_scaler(engine: Any) -> Any:
+    """What holds fp16's dynamic loss scale; None in other precisions."""
+    if not engine.fp16_enabled():
+        return None
+    optimizer = engine.optimizer
+    return getattr(optimizer, "loss_scaler", None) or optimizer.loss_scale_config
+
+
 def release_deepspeed() -> None:
     """Lets go of what DeepSpeed's module globals hold of engines that are gone."""
     from deepspeed.runtime.zero import parameter_offload
 
     getattr(parameter_offload, "FWD_MODULE_STACK", []).clear()
     for thing in gc.get_objects():
-        if isinstance(thing, functools._lru_cache_wrapper) and str(
-            getattr(thing, "__module__", "")
-        ).startswith("deepspeed"):
+        # By type: isinstance would ask dead weak references, which raise.
+        if type(thing) is functools._lru_cache_wrapper and thing.__module__.startswith("deepspeed"):
             thing.cache_clear()
     gc.collect()
     if torch.cuda.is_available():

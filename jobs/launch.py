@@ -12,36 +12,18 @@ import yaml
 
 from unfreeze.cluster import (
     WORKER_SETTINGS,
-    NotEnoughResources,
-    Resources,
     Workers,
     cluster_resources,
     connect,
     local_resources,
-    plan_workers,
 )
 from unfreeze.jobs.config import JobConfig
-from unfreeze.jobs.errors import (
-    CheckpointMismatch,
-    ConfigError,
-    JobError,
-    TrainingFailed,
-    UserMistake,
-)
+from unfreeze.jobs.errors import JobError, TrainingFailed
 from unfreeze.jobs.files import JOB
-from unfreeze.jobs.identity import changed_settings
-from unfreeze.jobs.inputs import Inputs, default_precision, gather_inputs
-from unfreeze.jobs.phases import plan_phases
+from unfreeze.jobs.inputs import gather_inputs
+from unfreeze.jobs.preflight import check_job, check_resumable, finished_result, plan_for
 from unfreeze.jobs.results import JobResult, read_result, write_report
-from unfreeze.jobs.zero import deepspeed_config, plan_batches
-from unfreeze.storage import (
-    CheckpointStore,
-    ObjectNotFound,
-    ObjectStore,
-    StorageError,
-    check_reachable,
-    open_store,
-)
+from unfreeze.storage import StorageError, check_reachable, open_store
 
 Show = Callable[[dict[str, Any]], None]
 
@@ -55,10 +37,9 @@ def run_job(
     Raises UserMistake before anything is started; LossNotFinite, CheckpointNotKept,
     TrainingFailed, StorageError or ClusterError afterwards.
     """
-    plan_for(job, local_resources(), check_only=address is not None)
+    check_job(job, local_resources() if address is None else None)
     inputs = gather_inputs(job)
     job = inputs.job
-    check_plan(job, inputs)
     store = open_store(job.storage.uri, endpoint=job.storage.endpoint)
     check_reachable(store)
     runs = store.under(job.name)
@@ -75,81 +56,6 @@ def run_job(
     result = read_result(runs)
     write_report(runs, result)
     return JobResult(runs.uri, result, was_finished=False)
-
-
-def plan_for(job: JobConfig, have: Resources, *, check_only: bool = False) -> Workers:
-    """The job's workers on what the cluster has. Raises ConfigError."""
-    scale = job.scale
-    if have.nodes > 1 and job.storage.endpoint == "embedded":
-        raise ConfigError(
-            f"storage.endpoint: the embedded server is on this machine's loopback alone, and the "
-            f"cluster has {have.nodes} nodes; name a server that all of them reach"
-        )
-    try:
-        return plan_workers(
-            have,
-            workers=scale.workers,
-            gpus_per_worker=scale.gpus_per_worker,
-            cpus_per_worker=scale.cpus_per_worker,
-        )
-    except NotEnoughResources as error:
-        if check_only:  # another cluster's resources are known once we are connected to it
-            return Workers(scale.workers or 1, scale.cpus_per_worker, 0.0)
-        raise ConfigError(str(error)) from error
-
-
-def check_plan(job: JobConfig, inputs: Inputs, workers: int | None = None) -> None:
-    """Plans the whole job without running it. Raises ConfigError with all mistakes."""
-    mistakes: list[str] = []
-    count = workers or job.scale.workers or 1
-    steps_per_epoch = -(-len(inputs.data.splits["train"]) // job.training.batch_size)
-    for check in (
-        lambda: plan_phases(job, inputs.model_plan.names, steps_per_epoch),
-        lambda: plan_batches(job.training.batch_size, count, job.training.micro_batch_size),
-        lambda: deepspeed_config(
-            job,
-            plan_batches(max(count, job.training.batch_size), count, job.training.micro_batch_size),
-            job.training.precision or default_precision(),
-            on_gpu=bool(job.scale.gpus_per_worker),
-        ),
-    ):
-        try:
-            check()
-        except UserMistake as error:
-            mistakes += error.mistakes
-    if mistakes:
-        raise ConfigError(mistakes)
-
-
-def finished_result(runs: ObjectStore, inputs: Inputs) -> dict[str, Any] | None:
-    """The result, if the job is finished. Raises CheckpointMismatch if it was another job."""
-    try:
-        result = read_result(runs)
-    except ObjectNotFound:
-        return None
-    _refuse_changes(runs.uri, "is finished", changed_settings(result["settings"], inputs.settings))
-    return result
-
-
-def check_resumable(runs: ObjectStore, inputs: Inputs) -> None:
-    """Raises CheckpointMismatch if there are checkpoints that this job cannot go on from."""
-    found = CheckpointStore(runs).newest_sound(lambda text: None)
-    if found:
-        saved = found[1].progress
-        phase = saved["progress"]["phase"]
-        _refuse_changes(
-            runs.uri, "has begun", changed_settings(saved["settings"], inputs.settings, phase)
-        )
-
-
-def _refuse_changes(uri: str, state: str, changes: list[str]) -> None:
-    if changes:
-        raise CheckpointMismatch(
-            [
-                f"{uri} {state} with other settings; set them back, or give the job another name",
-                *(f"  {line}" for line in changes),
-            ]
-        )
 
 
 def _train(job: JobConfig, workers: Workers, show: Show) -> None:

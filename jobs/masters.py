@@ -93,6 +93,9 @@ class _PlainMasters:
         for group, steps in zip(self._inner.param_groups, adam_steps, strict=True):
             for tensor in group["params"]:
                 self._inner.state[tensor] = _zero_moments(tensor, steps)
+        # DeepSpeed's wrapper has taken a step with no gradient, which decayed its copies.
+        for low, high in self._copies.items():
+            high.data.copy_(low.data)
 
     def get(self, parameter: nn.Parameter, kind: str) -> torch.Tensor:
         master = self._master(parameter)

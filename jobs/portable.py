@@ -27,6 +27,8 @@ class PortableState:
     """Number of parameters of each block of the model."""
     adam_steps: dict[str, int] = field(default_factory=dict)
     """Optimizer steps that each trained block has taken; the same on all ranks."""
+    loss_scale: dict[str, float] = field(default_factory=dict)
+    """fp16's dynamic loss scale; empty in other precisions."""
     mine: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     """Block -> "kind:parameter" -> fp32 tensor on the CPU, for the blocks that this rank owns."""
 
@@ -59,9 +61,8 @@ class PortableState:
 
     def shares(self) -> "PortableState":
         """A state that does not change when this one takes new tensors."""
-        return PortableState(
-            self.sizes, dict(self.adam_steps), {block: dict(t) for block, t in self.mine.items()}
-        )
+        mine = {block: dict(tensors) for block, tensors in self.mine.items()}
+        return PortableState(self.sizes, dict(self.adam_steps), self.loss_scale, mine)
 
     def files_of(self, block: str) -> dict[str, bytes]:
         """The block as safetensors: weights and moments apart, so that the best weights of a job

@@ -29,8 +29,6 @@ class Progress:
     """Best validation metric within the phase."""
     stale: int = 0
     """Validations of the phase since its best."""
-    loss_scale: dict[str, float] | None = None
-    """fp16's dynamic loss scale."""
     tokens: int = 0
     """Tokens trained on, padding not counted."""
     phases: list[dict[str, Any]] = field(default_factory=list)

@@ -102,7 +102,6 @@ class Run:
             config=self.deepspeed,
             state=state,
         )
-        engine.set_loss_scale(progress.loss_scale)
         self.tell(
             "phase",
             index=phase.index,
@@ -193,7 +192,6 @@ class Run:
 
     def note_phase_end(self, engine: PhaseEngine, progress: Progress) -> None:
         phase = engine.phase
-        progress.loss_scale = engine.loss_scale()
         progress.phases.append(
             {
                 "index": phase.index,

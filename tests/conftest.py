@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray_cluster import ray_head
 from worker_pool import WorkerPool
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -41,3 +42,10 @@ def two_workers() -> Iterator[WorkerPool]:
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the tiny model and its data; see tiny.settings."""
     return tmp_path_factory.mktemp("inputs")
+
+
+@pytest.fixture(scope="session")
+def ray_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One Ray for all tests that need one, with room for two workers."""
+    with ray_head(tmp_path_factory.mktemp("ray"), num_cpus=2) as address:
+        yield address

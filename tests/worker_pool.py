@@ -8,7 +8,7 @@ import os
 import socket
 import traceback
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 
@@ -21,14 +21,17 @@ class WorkerPool:
 
     def __init__(self, world: int) -> None:
         self.world = world
+        self._start()
+
+    def _start(self) -> None:
         spawn = multiprocessing.get_context("spawn")
         port = _free_port()
         self._pipes: list[Connection] = []
         self._processes = []
-        for rank in range(world):
+        for rank in range(self.world):
             ours, theirs = spawn.Pipe()
             process = spawn.Process(
-                target=_serve, args=(theirs, rank, world, port), daemon=True, name=f"rank-{rank}"
+                target=_serve, args=(theirs, rank, self.world, port), daemon=True
             )
             process.start()
             theirs.close()
@@ -38,23 +41,38 @@ class WorkerPool:
     def run(self, function: Callable[..., Any], *args: Any) -> list[Any]:
         """Calls the function in all processes; what each gave back, by rank.
 
-        Raises RemoteError when it raised in any of them; on all ranks alike, else they hang.
+        Raises RemoteError when it raised in any of them. If the others then wait for it in vain,
+        all are ended and started again.
         """
         for pipe in self._pipes:
             pipe.send((function, args))
-        answers = [pipe.recv() for pipe in self._pipes]
-        for ok, value in answers:
+        answers: dict[Connection, Any] = {}
+        patience_s = None
+        while len(answers) < self.world:
+            ready = wait([p for p in self._pipes if p not in answers], patience_s)
+            if not ready:
+                break
+            for pipe in ready:
+                assert isinstance(pipe, Connection)
+                answers[pipe] = pipe.recv()
+                if not answers[pipe][0]:
+                    patience_s = 15.0
+        if len(answers) < self.world:
+            self.close(patience_s=0)
+            self._start()
+        for ok, value in answers.values():
             if not ok:
                 raise RemoteError(value)
-        return [value for _, value in answers]
+        return [answers[pipe][1] for pipe in self._pipes]
 
-    def close(self) -> None:
+    def close(self, patience_s: float = 10) -> None:
         for pipe in self._pipes:
             pipe.close()
         for process in self._processes:
-            process.join(10)
+            process.join(patience_s)
             if process.is_alive():
                 process.kill()
+                process.join()
 
 
 def _serve(pipe: Connection, rank: int, world: int, port: int) -> None:

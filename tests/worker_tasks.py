@@ -1,8 +1,14 @@
 """What tests let the workers of a WorkerPool do. Imported by name in the workers."""
 
 import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
+import safetensors.torch
 import torch
 import torch.distributed as dist
 
@@ -13,7 +19,7 @@ from unfreeze.jobs.loop import train_step
 from unfreeze.jobs.portable import WEIGHT, PortableState
 from unfreeze.jobs.progress import Progress
 from unfreeze.jobs.worker import open_run, run_worker
-from unfreeze.storage import open_store
+from unfreeze.storage import RetryingStore, StoreUnavailable, open_store
 
 
 class Stopped(Exception):
@@ -27,35 +33,19 @@ def run(settings: dict[str, Any], stop_after: int | None = None) -> list[dict[st
     """
     told: list[dict[str, Any]] = []
     job = parse_job(settings)
-    original = PhaseEngine.step
-
-    def step(engine: PhaseEngine, *args: Any, **kwargs: Any) -> Any:
-        result = original(engine, *args, **kwargs)
-        step.taken += 1
-        return result
-
-    step.taken = 0
 
     def tell(kind: str, **fields: Any) -> None:
         told.append({"kind": kind, **fields})
 
-    if stop_after is None:
-        run_worker(job, tell)
-        return told
-
-    def stopping(engine: PhaseEngine, *args: Any, **kwargs: Any) -> Any:
-        if step.taken == stop_after:
+    def stop(taken: int) -> None:
+        if taken == stop_after:
             raise Stopped
-        return step(engine, *args, **kwargs)
 
-    PhaseEngine.step = stopping  # type: ignore[method-assign, assignment]
     try:
-        run_worker(job, tell)
+        with _before_steps(stop):
+            run_worker(job, tell)
     except Stopped:
-        pass
-    finally:
-        PhaseEngine.step = original  # type: ignore[method-assign]
-    dist.barrier()
+        dist.barrier()
     return told
 
 
@@ -68,6 +58,32 @@ def metrics(settings: dict[str, Any]) -> list[dict[str, Any]]:
     """metrics.jsonl of a finished run."""
     store = open_store(settings["storage"]["uri"]).under(settings["name"])
     return [json.loads(line) for line in store.get("metrics.jsonl").splitlines()]
+
+
+def result(settings: dict[str, Any]) -> dict[str, Any]:
+    """result.json of a finished run."""
+    store = open_store(settings["storage"]["uri"]).under(settings["name"])
+    found: dict[str, Any] = json.loads(store.get("result.json"))
+    return found
+
+
+def exported_weights(settings: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The tensors of model/ of a finished run."""
+    store = open_store(settings["storage"]["uri"]).under(settings["name"])
+    return safetensors.torch.load(store.get("model/model.safetensors"))
+
+
+def run_in_fp16(settings: dict[str, Any], stop_after: int | None = None) -> list[dict[str, Any]]:
+    """`run`, on a CPU too: torch computes in fp16 there, only DeepSpeed says that it is slow."""
+    from deepspeed.accelerator import get_accelerator
+
+    accelerator = type(get_accelerator())
+    original = accelerator.is_fp16_supported
+    accelerator.is_fp16_supported = lambda self: True  # type: ignore[method-assign]
+    try:
+        return run(settings, stop_after)
+    finally:
+        accelerator.is_fp16_supported = original  # type: ignore[method-assign]
 
 
 def weights_after_phases(settings: dict[str, Any]) -> list[dict[str, torch.Tensor]]:
@@ -98,3 +114,92 @@ def _full(engine: PhaseEngine, name: str, parameter: Any) -> torch.Tensor:
         with deepspeed.zero.GatheredParameters([parameter]):
             return parameter.detach().clone()
     return parameter.detach().clone()
+
+
+def run_on_store(
+    settings: dict[str, Any], environment: dict[str, str], stop_after: int | None = None
+) -> list[dict[str, Any]]:
+    """`run`, with the keys of an S3 server in the environment."""
+    before = dict(os.environ)
+    os.environ.update(environment)
+    try:
+        return run(settings, stop_after)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def run_slowly(
+    settings: dict[str, Any], environment: dict[str, str], step_s: float
+) -> list[dict[str, Any]]:
+    """`run_on_store`, with steps that take a while."""
+    with _before_steps(lambda taken: time.sleep(step_s)):
+        return run_on_store(settings, environment)
+
+
+def run_until_store_ends(
+    settings: dict[str, Any], environment: dict[str, str], step: int
+) -> list[dict[str, Any]]:
+    """`run_on_store`, but from this step on every put fails, as on a store that is gone."""
+    original = RetryingStore.put
+
+    def gone(self: RetryingStore, *args: Any, **kwargs: Any) -> None:
+        raise StoreUnavailable("the store is gone")
+
+    def end(taken: int) -> None:
+        if taken == step:
+            RetryingStore.put = gone  # type: ignore[method-assign]
+
+    try:
+        with _before_steps(end):
+            return run_on_store(settings, environment)
+    finally:
+        RetryingStore.put = original  # type: ignore[method-assign]
+
+
+@contextmanager
+def _before_steps(before: Callable[[int], None]) -> Iterator[None]:
+    original, taken = PhaseEngine.step, count()
+
+    def step(engine: PhaseEngine, *args: Any, **kwargs: Any) -> Any:
+        before(next(taken))
+        return original(engine, *args, **kwargs)
+
+    PhaseEngine.step = step  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        PhaseEngine.step = original  # type: ignore[method-assign]
+
+
+def training_modes(settings: dict[str, Any]) -> list[dict[str, bool]]:
+    """For each phase: module name -> whether it is in training mode after a step."""
+    job = parse_job(settings)
+    run = open_run(gather_inputs(job), lambda kind, **fields: None)
+    state, progress, found = PortableState(run.model_plan.sizes), Progress(), []
+    for phase in run.phases:
+        with run.open_engine(phase, state, progress) as engine:
+            train_step(run, engine, progress)
+            run.validate(engine, progress)
+            modules = engine.engine.module.named_modules()
+            found.append({name: module.training for name, module in modules})
+            state = engine.capture()
+        progress.phase_start = progress.step
+    return found
+
+
+def moments_after_phases(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """What each phase was given, and what its engine made of it before the first step."""
+    job = parse_job(settings)
+    run = open_run(gather_inputs(job), lambda kind, **fields: None)
+    state, progress, found = PortableState(run.model_plan.sizes), Progress(), []
+    for phase in run.phases:
+        with run.open_engine(phase, state, progress) as engine:
+            taken_up = engine.capture()
+            while not progress.phase_is_over(phase):
+                train_step(run, engine, progress)
+            steps = dict(taken_up.adam_steps)
+            found.append({"before": state, "taken_up": taken_up, "adam_steps": steps})
+            state = engine.capture()
+        progress.enter_next_phase()
+    return found

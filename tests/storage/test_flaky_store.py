@@ -1,13 +1,11 @@
 """A store that fails now and then, on a real socket: boto3 sees what a bad day looks like."""
 
-import http.client
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
+from flaky_proxy import Proxy
 
 from unfreeze.storage import (
     FolderStore,
@@ -21,78 +19,6 @@ from unfreeze.storage import (
 )
 from unfreeze.storage.embedded import EmbeddedServer
 from unfreeze.storage.s3 import S3Client, S3Store
-
-SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your rate</Message></Error>"
-
-HOP_BY_HOP = {"connection", "transfer-encoding"}
-
-
-class Proxy(ThreadingHTTPServer):
-    """Passes requests on to `upstream`, after it has failed `failures` of them in its `way`."""
-
-    daemon_threads = True
-
-    def __init__(self, upstream: str) -> None:
-        super().__init__(("127.0.0.1", 0), Relay)
-        self.upstream = urlsplit(upstream).netloc
-        self.way, self.failures, self.seen = "503", 0, 0
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def fail(self, way: str, times: int) -> None:
-        self.way, self.failures, self.seen = way, times, 0
-
-
-class Relay(BaseHTTPRequestHandler):
-    server: Proxy
-    protocol_version = "HTTP/1.1"  # boto3 waits a second for the 100-continue that 1.0 lacks
-
-    def relay(self) -> None:
-        self.server.seen += 1
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.server.failures == 0:
-            self.answer(*self.ask_upstream(body))
-            return
-        self.server.failures -= 1
-        self.close_connection = True
-        match self.server.way:
-            case "dropped":
-                pass  # the connection ends without an answer
-            case "lost answer":
-                self.ask_upstream(body)
-            case "half an answer":
-                status, headers, content = self.ask_upstream(body)
-                self.answer(status, headers, content[: len(content) // 2])
-            case status:
-                self.answer(int(status), {"Content-Length": str(len(SLOW_DOWN))}, SLOW_DOWN)
-
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = relay
-
-    def ask_upstream(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection(self.server.upstream)
-        try:
-            # The same headers, Host too: they are signed.
-            connection.request(self.command, self.path, body, dict(self.headers.items()))
-            answer = connection.getresponse()
-            content = answer.read()
-            headers = {k: v for k, v in answer.getheaders() if k.lower() not in HOP_BY_HOP}
-            if self.command != "HEAD":
-                headers["Content-Length"] = str(len(content))
-            return answer.status, headers, content
-        finally:
-            connection.close()
-
-    def answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
-        self.send_response_only(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Not into the test's output."""
 
 
 @pytest.fixture(scope="module")

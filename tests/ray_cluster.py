@@ -1,0 +1,78 @@
+"""A Ray of the tests' own, and the processes that belong to it."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+
+@contextmanager
+def ray_head(folder: Path, num_cpus: int) -> Iterator[str]:
+    """A head node with a token, on loopback; its address. Ended with all its processes."""
+    port, dashboard = _free_port(), _free_port()
+    os.environ.update(
+        RAY_AUTH_MODE="token",
+        RAY_AUTH_TOKEN=secrets.token_hex(32),
+        RAY_API_SERVER_ADDRESS=f"http://127.0.0.1:{dashboard}",
+        RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="0",
+        RAY_USAGE_STATS_ENABLED="0",
+    )
+    command = [
+        *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+        *("--node-ip-address=127.0.0.1", f"--port={port}", f"--num-cpus={num_cpus}"),
+        *(f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"),
+    ]
+    with (folder / "ray.log").open("w") as log:
+        head = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait_until(lambda: _listens(port) and _listens(dashboard), 60)
+        yield f"127.0.0.1:{port}"
+    finally:
+        members = psutil.Process(head.pid).children(recursive=True)
+        head.send_signal(signal.SIGTERM)
+        psutil.wait_procs(members, timeout=15)
+        for process in members:
+            if process.is_running():
+                process.kill()
+        head.wait(15)
+
+
+def train_workers() -> list[psutil.Process]:
+    """The workers of Ray Train that run now, youngest last."""
+    found = [p for p in psutil.process_iter() if "RayTrainWorker" in _name_of(p)]
+    return sorted(found, key=lambda process: process.create_time())
+
+
+def _name_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def _wait_until(condition: object, seconds: float) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "Ray did not start"
+        time.sleep(0.2)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
