@@ -90,8 +90,11 @@ class ProcessGroup:
 
     def take_turn(self) -> list[Turn]:
         """One turn, by rank."""
-        for pipe in self._pipes:
-            pipe.send("go")
+        for rank, pipe in enumerate(self._pipes):
+            try:
+                pipe.send("go")
+            except BrokenPipeError:
+                raise ProcessError(f"rank {rank} died before its turn") from None
         turns: list[Turn] = self._collect("turn")
         return turns
 
@@ -123,7 +126,7 @@ class ProcessGroup:
             for rank in (i for i, pipe in enumerate(self._pipes) if pipe in ready):
                 try:
                     got, value = self._pipes[rank].recv()
-                except EOFError:
+                except (EOFError, ConnectionResetError):
                     raise ProcessError(f"rank {rank} died before its {kind!r}") from None
                 if got != kind:
                     raise ProcessError(f"rank {rank}: expected {kind!r}, got {got!r}\n{value}")

@@ -61,8 +61,9 @@ def connect(address: str | None = None) -> Iterator[None]:
             ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         _restore(environment)
+        reason = [*str(error).splitlines(), type(error).__name__][0]
         raise ClusterUnreachable(
-            f"no Ray cluster at {address or 'this machine'}: {str(error).splitlines()[0]}"
+            f"no Ray cluster at {address or 'this machine'}: {reason}"
         ) from error
     try:
         yield

@@ -40,11 +40,12 @@ def select_blocks(patterns: Sequence[str], names: Sequence[str]) -> tuple[str, .
     chosen: set[str] = set()
     layers = [name for name in names if name.startswith("layer.")]
     for pattern in patterns:
-        kind, colon, count = pattern.partition(":")
+        kind, _, count = pattern.partition(":")
         if pattern == "all":
             found = set(names)
-        elif kind == "last" and colon and count.isdigit() and int(count) <= len(layers):
-            found = {*layers[len(layers) - int(count) :], "head"}
+        elif kind == "last" and count.isascii() and count.isdigit():
+            top = {name for name in layers if layers.index(name) >= len(layers) - int(count)}
+            found = {*top, "head"} if int(count) <= len(layers) else set()
         else:
             found = {name for name in names if fnmatchcase(name, pattern)}
         if not found:

@@ -1,5 +1,6 @@
 """Every setting of a job, described where it is defined. Reading files is job_file.py's."""
 
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -9,7 +10,8 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
-    model_validator,
+    ValidationInfo,
+    field_validator,
 )
 
 from unfreeze.jobs.lengths import Length, Span
@@ -24,13 +26,28 @@ class Settings(BaseModel):
     """Frozen, and strict about names: a misspelled setting is an error."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        populate_by_name=True,
+        allow_inf_nan=False,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python takes true for 1; a job file that says `workers: true` is mistaken."""
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and annotation is not bool:
+            raise ValueError(f"expected no yes or no, got {str(value).lower()}")
+        return value
 
 
 def _short_for(key: str) -> BeforeValidator:
     """Lets a lone string stand for an object whose `key` it is."""
-    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
+    return BeforeValidator(
+        lambda value: {key: str(value)} if isinstance(value, str | PurePath) else value
+    )
 
 
 def _number_if_possible(value: Any) -> Any:
@@ -154,6 +171,9 @@ class PhaseConfig(Settings):
         return self.length.at_most if isinstance(self.length, Plateau) else self.length
 
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
 class TrainingConfig(Settings):
     """How all phases are trained."""
 
@@ -165,7 +185,7 @@ class TrainingConfig(Settings):
     """fp32, bf16 or fp16; by default bf16 on accelerators that have it, else fp32."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """AdamW's, not for biases and norms (BERT, ELECTRA)."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     """AdamW's."""
     eps: Annotated[float, Field(gt=0)] = 1e-6
     """AdamW's; 1e-6 and bias correction make small-data runs stable (Mosbach et al., 2021)."""
@@ -218,7 +238,7 @@ class StorageConfig(Settings):
     """S3-compatible server: its url, or "embedded" for one that is started here; null: AWS."""
 
 
-_DEFAULT_PHASES: tuple[dict[str, str], ...] = (
+DEFAULT_PHASES: tuple[dict[str, str], ...] = (
     {"train": "head", "for": "1ep"},
     {"train": "all", "for": "3ep"},
 )
@@ -249,23 +269,6 @@ class JobConfig(Settings):
     """When to checkpoint."""
     storage: Annotated[StorageConfig, _short_for("uri")] = StorageConfig()
     """Where to."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_phases(cls, value: Any) -> Any:
-        """Fills in the phases; `freeze_epochs: N` is short for N epochs of the head first."""
-        if not isinstance(value, dict):
-            return value
-        value = dict(value)
-        freeze_epochs = value.pop("freeze_epochs", None)
-        if freeze_epochs is not None and value.get("phases"):
-            raise ValueError("give either phases or freeze_epochs, not both")
-        if not value.get("phases"):
-            head, rest = _DEFAULT_PHASES
-            if freeze_epochs is not None:
-                head = head | {"for": f"{freeze_epochs}ep"}
-            value["phases"] = [head, rest]
-        return value
 
     def to_data(self) -> dict[str, Any]:
         """As plain data, by the names that people write."""

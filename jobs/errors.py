@@ -8,8 +8,7 @@ JobError
  |   `- CheckpointMismatch   the job file no longer fits the run that it would resume
  |- LossNotFinite        training diverged; the weights were not updated with it
  |- CheckpointNotKept    the last checkpoint of the job could not be written
- |- TrainingFailed       workers failed more often than the job allows
- `- Interrupted          Ctrl-C
+ `- TrainingFailed       workers failed more often than the job allows
 """
 
 from collections.abc import Sequence
@@ -66,7 +65,3 @@ class CheckpointNotKept(JobError):
 
 class TrainingFailed(JobError):
     """The workers failed more often than scale.max_failures allows."""
-
-
-class Interrupted(JobError):
-    """The job was interrupted; the same command goes on from its newest checkpoint."""

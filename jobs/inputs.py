@@ -18,6 +18,7 @@ from unfreeze.jobs.model import (
     longest_input,
     weights_hash,
 )
+from unfreeze.jobs.phases import settle_phases
 
 # Of most short texts nothing is cut at this length; attention costs grow with its square.
 DEFAULT_MAX_LENGTH = 256
@@ -47,11 +48,13 @@ def gather_inputs(job: JobConfig) -> Inputs:
     located = locate_model(job.model, endpoint=job.storage.endpoint, cache=cache_folder())
     job = _with_max_length(job, longest_input(located, job.model))
     data = prepare(job, located, cache=cache_folder() / "data")
+    model_plan = describe_model(located, job.model, len(data.labels))
+    job = settle_phases(job, model_plan.names)
     return Inputs(
         job,
         located,
         data,
-        describe_model(located, job.model, len(data.labels)),
+        model_plan,
         settings_that_matter(job, data.fingerprint, weights_hash(located)),
     )
 

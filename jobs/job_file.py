@@ -1,6 +1,8 @@
 """job.yaml and dotted overrides -> JobConfig, with every mistake in one answer."""
 
+import json
 from collections.abc import Sequence
+from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
@@ -8,7 +10,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.config import DEFAULT_PHASES, JobConfig
 from unfreeze.jobs.errors import ConfigError
 
 
@@ -21,11 +23,19 @@ def load_job(path: str | Path, overrides: Sequence[str] = ()) -> JobConfig:
 
 def parse_job(settings: dict[str, Any], overrides: Sequence[str] = ()) -> JobConfig:
     """The job in plain data. Raises ConfigError with all mistakes."""
-    settings, mistakes = apply_overrides(settings, overrides)
+    if not isinstance(settings, dict):
+        raise ConfigError(f"expected settings (key: value), got {type(settings).__name__}")
+    in_phases = [override for override in overrides if override.startswith("phases.")]
+    settings, mistakes = apply_overrides(
+        settings, [override for override in overrides if override not in in_phases]
+    )
+    mistakes += _write_out_phases(settings)
+    settings, more = apply_overrides(settings, in_phases)
+    mistakes += more
     try:
         job = JobConfig.model_validate(settings)
     except ValidationError as error:
-        mistakes += [_line(e, settings) for e in error.errors()]
+        mistakes += [_line(e) for e in error.errors() if _stands_alone(e, error)]
     if mistakes:
         raise ConfigError(sorted(set(mistakes), key=mistakes.index))
     return job
@@ -41,7 +51,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read as text: {error}") from error
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        json.dumps(value, default=str)  # raises ValueError if it contains itself
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: expected settings (key: value), got {type(value).__name__}")
@@ -52,7 +63,7 @@ def apply_overrides(
     settings: dict[str, Any], overrides: Sequence[str]
 ) -> tuple[dict[str, Any], list[str]]:
     """A copy of `settings` with `a.b.0.c=value` put in, and what could not be."""
-    result: dict[str, Any] = yaml.safe_load(yaml.safe_dump(settings))
+    result = deepcopy(settings)
     mistakes = []
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -74,14 +85,21 @@ def _put(place: Any, keys: list[str], value: Any) -> None:
         if isinstance(place, list):
             place = place[int(key)]
         else:
+            if not isinstance(place, dict):
+                raise TypeError(key)
             if isinstance(place.get(key), str):  # a short form such as `model: path`
                 place[key] = {_SHORT_FORMS[key]: place[key]}
             place = place.setdefault(key, {})
     if isinstance(place, list):
         place[int(last)] = value
-    else:
+    elif isinstance(place, dict):
         place[last] = value
+    else:
+        raise TypeError(last)
 
+
+# What config.py calls the alternatives of a setting; no names that people write.
+_TAGS = ("<number>", "<source>", "<length>", "<plateau>")
 
 _SHORT_FORMS = {
     "model": "path",
@@ -93,8 +111,30 @@ _SHORT_FORMS = {
 }
 
 
-def _line(error: Any, settings: dict[str, Any]) -> str:
-    keys = [key for key in error["loc"] if not str(key).startswith("<")]
+def _write_out_phases(settings: dict[str, Any]) -> list[str]:
+    """Fills in the phases; `freeze_epochs: N` is short for N epochs of the head first."""
+    freeze_epochs = settings.pop("freeze_epochs", None)
+    if freeze_epochs is not None and "phases" in settings:
+        return ["give either phases or freeze_epochs, not both"]
+    if settings.get("phases") is None:
+        head, rest = DEFAULT_PHASES
+        if freeze_epochs is not None:
+            head = head | {"for": f"{freeze_epochs}ep"}
+        settings["phases"] = [dict(head), dict(rest)]
+    return []
+
+
+def _stands_alone(error: Any, all_errors: ValidationError) -> bool:
+    """False for a list called too short because pydantic counts only what is right in it."""
+    place = error["loc"]
+    return error["type"] != "too_short" or not any(
+        other["loc"][: len(place)] == place and len(other["loc"]) > len(place)
+        for other in all_errors.errors()
+    )
+
+
+def _line(error: Any) -> str:
+    keys = [key for key in error["loc"] if key not in _TAGS]
     where = ".".join(str(key) for key in keys)
     if error["type"] == "extra_forbidden":
         known = _known_names(keys[:-1])
@@ -134,7 +174,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def job_schema() -> dict[str, Any]:
-    """JSON schema of a job file; `freeze_epochs` and what has a default may be left out."""
+    """JSON schema of a job file, short forms included."""
     schema = JobConfig.model_json_schema(by_alias=True)
     schema["required"] = [name for name in schema["required"] if name not in ("name", "phases")]
     schema["properties"]["freeze_epochs"] = {
@@ -142,4 +182,13 @@ def job_schema() -> dict[str, Any]:
         "minimum": 0,
         "description": "Short for this many epochs of the head before everything is trained.",
     }
+    parts = schema["$defs"]
+    for properties in (schema["properties"], parts["DataConfig"]["properties"]):
+        for name in _SHORT_FORMS.keys() & properties.keys():
+            long = properties[name]
+            kept = {key: long.pop(key) for key in ("description", "default") if key in long}
+            properties[name] = {"anyOf": [long, {"type": "string"}], **kept}
+    train = parts["PhaseConfig"]["properties"]["train"]
+    patterns = {key: train.pop(key) for key in ("type", "items", "minItems") if key in train}
+    train["anyOf"] = [patterns, {"type": "string"}]
     return schema

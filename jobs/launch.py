@@ -21,7 +21,13 @@ from unfreeze.jobs.config import JobConfig
 from unfreeze.jobs.errors import JobError, TrainingFailed
 from unfreeze.jobs.files import JOB
 from unfreeze.jobs.inputs import gather_inputs
-from unfreeze.jobs.preflight import check_job, check_resumable, finished_result, plan_for
+from unfreeze.jobs.preflight import (
+    check_deepspeed,
+    check_job,
+    check_resumable,
+    finished_result,
+    plan_for,
+)
 from unfreeze.jobs.results import JobResult, read_result, write_report
 from unfreeze.storage import StorageError, check_reachable, open_store
 
@@ -50,6 +56,7 @@ def run_job(
         show({"kind": "warning", "text": warning})
     with connect(address):
         workers = plan_for(job, cluster_resources())
+        check_deepspeed(job, workers.count)
         show({"kind": "started", "workers": workers.count, "uri": runs.uri, "job": job.name})
         runs.put(JOB, yaml.safe_dump(job.to_data(), sort_keys=False).encode())
         _train(job, workers, show)

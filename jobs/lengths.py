@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -24,7 +25,8 @@ class Span:
         return max(1, round(exact))
 
     def __str__(self) -> str:
-        return f"{self.value:g}{self.unit}"
+        text = format(Decimal(repr(self.value)), "f")  # every digit, and no exponent
+        return (text.rstrip("0").rstrip(".") if "." in text else text) + self.unit
 
 
 def parse_span(value: Any) -> Span:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import torch
 from torch import nn
 
@@ -74,9 +75,19 @@ def _check_folder(name: str, folder: Path) -> None:
     if not weight_paths(folder):
         raise ModelError(f"model: {name}: a model folder without weights (no *.safetensors)")
     try:
-        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"model: {name}: config.json is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"model: {name}: config.json holds no settings (key: value)")
+    for path in folder.glob("*.safetensors"):
+        try:
+            with safetensors.safe_open(path, framework="pt"):
+                pass
+        except (safetensors.SafetensorError, OSError) as error:
+            raise ModelError(
+                f"model: {name}: {path.name} is not a whole safetensors file: {error}"
+            ) from error
 
 
 def weight_paths(folder: Path) -> list[Path]:
@@ -111,9 +122,9 @@ def describe_model(located: str, model: ModelConfig, num_labels: int) -> ModelPl
     try:
         with torch.device("meta"):
             empty = auto.from_config(config, trust_remote_code=model.trust_remote_code)
-    except (ValueError, OSError, ImportError) as error:
+        return plan_model(empty)
+    except Exception as error:  # as above; among them our own, which names no path
         raise ModelError(f"model: {model.path}: {_first_line(error)}") from error
-    return plan_model(empty)
 
 
 def plan_model(model: nn.Module) -> ModelPlan:
@@ -153,7 +164,7 @@ def _load_config(located: str, model: ModelConfig, labels: Sequence[str]) -> Any
             label2id={label: i for i, label in enumerate(labels)},
             trust_remote_code=model.trust_remote_code,
         )
-    except (ValueError, OSError, KeyError) as error:
+    except Exception as error:  # transformers checks with a dozen kinds
         raise ModelError(f"model: {model.path}: {_first_line(error)}") from error
     if model.dropout is not None:
         for key, value in config.to_dict().items():

@@ -60,37 +60,54 @@ def plan_phases(job: JobConfig, blocks: Sequence[str], steps_per_epoch: int) -> 
 
     A phase of no length stays in the list, so that its index is that of the job file.
     """
-    phases, mistakes = [], []
+    mistakes = []
     for index, config in enumerate(job.phases):
         try:
-            phases.append(_plan(job, index, config, blocks, steps_per_epoch))
+            select_blocks(config.train, blocks)
         except ConfigError as error:
             mistakes += [f"phases.{index}.train: {line}" for line in error.mistakes]
-    if not mistakes and not any(phase.max_steps for phase in phases):
+    if not any(config.longest.value for config in job.phases):
         mistakes.append("phases: all are empty, so there is nothing to train")
     if mistakes:
         raise ConfigError(mistakes)
-    return phases
+    settled = settle_phases(job, blocks).phases
+    return [_plan(i, config, blocks, steps_per_epoch) for i, config in enumerate(settled)]
 
 
-def _plan(
-    job: JobConfig, index: int, config: PhaseConfig, blocks: Sequence[str], steps_per_epoch: int
-) -> Phase:
-    trained = select_blocks(config.train, blocks)
-    last = index == len(job.phases) - 1
-    rate = BODY_LEARNING_RATE if set(trained) - {"head"} else HEAD_LEARNING_RATE
-    warmup = _first(config.warmup, job.training.warmup, LAST_PHASE_WARMUP if last else 0.0)
+def settle_phases(job: JobConfig, blocks: Sequence[str]) -> JobConfig:
+    """The job with each phase's rate, schedule and warmup written out. Raises ConfigError.
+
+    What is written out does not change when phases are added after it.
+    """
+    phases = []
+    last = max((i for i, phase in enumerate(job.phases) if phase.longest.value), default=0)
+    for index, phase in enumerate(job.phases):
+        # A constant rate makes early phases of different lengths share their beginning.
+        usual: tuple[Schedule, float] = (
+            ("linear", LAST_PHASE_WARMUP) if index == last else ("constant", 0.0)
+        )
+        only_head = set(select_blocks(phase.train, blocks)) <= {"head"}
+        rate = HEAD_LEARNING_RATE if only_head else BODY_LEARNING_RATE
+        settled = {
+            "learning_rate": phase.learning_rate or rate,
+            "schedule": phase.schedule or job.training.schedule or usual[0],
+            "warmup": _first(phase.warmup, job.training.warmup, usual[1]),
+        }
+        phases.append(phase.model_copy(update=settled))
+    return job.model_copy(update={"phases": tuple(phases)})
+
+
+def _plan(index: int, config: PhaseConfig, blocks: Sequence[str], steps_per_epoch: int) -> Phase:
     max_steps = config.longest.steps(steps_per_epoch)
     return Phase(
         index=index,
         name=", ".join(config.train),
-        blocks=trained,
+        blocks=select_blocks(config.train, blocks),
         max_steps=max_steps,
         patience=config.length.patience if isinstance(config.length, Plateau) else None,
-        learning_rate=config.learning_rate or rate,
-        # A constant rate makes early phases of different lengths share their beginning.
-        schedule=config.schedule or job.training.schedule or ("linear" if last else "constant"),
-        warmup_steps=round(warmup * max_steps),
+        learning_rate=_first(config.learning_rate),
+        schedule=config.schedule or "constant",
+        warmup_steps=round(_first(config.warmup) * max_steps),
         layer_decay=config.layer_decay,
     )
 

@@ -46,7 +46,7 @@ def check_job(job: JobConfig, have: Resources | None) -> None:
     mistakes = _Mistakes()
     workers = mistakes.attempt(lambda: plan_for(job, have)) if have else None
     count = workers.count if workers else 1
-    mistakes.attempt(lambda: _check_deepspeed(job, count))
+    mistakes.attempt(lambda: check_deepspeed(job, count))
     if workers and not workers.gpus:
         mistakes.attempt(lambda: _check_cpu_precision(job))
     cache = cache_folder()
@@ -60,7 +60,8 @@ def check_job(job: JobConfig, have: Resources | None) -> None:
     mistakes.raise_if_any()
 
 
-def _check_deepspeed(job: JobConfig, workers: int) -> None:
+def check_deepspeed(job: JobConfig, workers: int) -> None:
+    """Checks the batch and the DeepSpeed settings for this many workers. Raises ConfigError."""
     batches = plan_batches(job.training.batch_size, workers, job.training.micro_batch_size)
     precision = job.training.precision or default_precision()
     deepspeed_config(job, batches, precision, on_gpu=bool(job.scale.gpus_per_worker))

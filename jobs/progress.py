@@ -1,5 +1,6 @@
 """All that must survive a restart, beside the weights and moments."""
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -60,6 +61,9 @@ class Progress:
     def note_validation(self, metric: float, mode: Mode) -> bool:
         """Takes in a validation metric; whether it is the best so far."""
         self.validated = (self.step, metric)
+        if math.isnan(metric):  # compares as better than nothing, and nothing as better than it
+            self.stale += 1
+            return False
         if self.phase_best is None or _better(metric, self.phase_best, mode):
             self.phase_best, self.stale = metric, 0
         else:

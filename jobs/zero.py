@@ -84,8 +84,9 @@ def user_settings(job: JobConfig) -> dict[str, Any]:
     if path is not None:
         try:
             settings = _merge(json.loads(Path(path).read_text(encoding="utf-8")), settings)
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise ConfigError(f"deepspeed: {path}: not a JSON file of settings: {error}") from error
+    _check_sections(settings)
     if "zero_stage" in settings:
         stage = settings.pop("zero_stage")
         zero = dict(settings.get("zero_optimization", {}))
@@ -95,9 +96,28 @@ def user_settings(job: JobConfig) -> dict[str, Any]:
                 f"{zero['stage']}"
             )
         settings["zero_optimization"] = zero | {"stage": stage}
-    if not isinstance(settings.get("zero_optimization", {}), dict):
-        raise ConfigError("deepspeed.zero_optimization: expected settings (key: value)")
     return settings
+
+
+def _check_sections(settings: Mapping[str, Any]) -> None:
+    """The parts that we look into are what they should be. Raises ConfigError."""
+    mistakes = [
+        f"deepspeed.{section}: expected settings (key: value), got {settings[section]!r}"
+        for section in ("zero_optimization", "bf16", "fp16", "data_types")
+        if not isinstance(settings.get(section, {}), Mapping)
+    ]
+    if "bfloat16" in settings:
+        mistakes.append("deepspeed.bfloat16: an old name; use training.precision")
+    if not _names_are_text(settings):
+        mistakes.append("deepspeed: the name of each setting must be text")
+    if mistakes:
+        raise ConfigError(mistakes)
+
+
+def _names_are_text(settings: Any) -> bool:
+    if not isinstance(settings, Mapping):
+        return True
+    return all(isinstance(key, str) and _names_are_text(settings[key]) for key in settings)
 
 
 def zero_stage(job: JobConfig) -> int:
@@ -124,7 +144,7 @@ def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{key}.")
         else:
-            yield prefix + key, value
+            yield f"{prefix}{key}", value
 
 
 def _without_auto(settings: Mapping[str, Any]) -> dict[str, Any]:

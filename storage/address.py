@@ -27,7 +27,10 @@ def open_store(uri: str, *, endpoint: str | None = None) -> ObjectStore:
     if not uri.startswith("s3://"):
         if endpoint:
             log.warning("%s is a folder: the endpoint %r is not used", uri, endpoint)
-        return RetryingStore(FolderStore(_folder(uri)))
+        folder = _folder(uri)
+        if folder.exists() and not folder.is_dir():
+            raise InvalidUri(f"{uri}: a file; name a folder, or an s3:// address")
+        return RetryingStore(FolderStore(folder))
     bucket, prefix = _split_s3(uri)
     return _s3_store(bucket, prefix, endpoint, make_bucket=endpoint == EMBEDDED)
 

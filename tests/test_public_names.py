@@ -37,18 +37,7 @@ def test_public_classes_say_what_they_are(package: str) -> None:
     assert not [name for name, thing in classes.items() if not thing.__doc__]
 
 
-@pytest.mark.parametrize(
-    "package",
-    [
-        "cluster",
-        pytest.param(
-            "jobs",
-            marks=pytest.mark.xfail(
-                strict=True, reason="jobs/errors.py: Interrupted is neither raised nor exported"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("package", ["cluster", "jobs"])
 def test_every_error_a_caller_may_meet_can_be_imported_from_the_face(package: str) -> None:
     module = importlib.import_module(f"unfreeze.{package}")
     errors = importlib.import_module(f"unfreeze.{package}.errors")

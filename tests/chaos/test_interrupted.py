@@ -97,6 +97,6 @@ def test_an_interrupted_job_ends_cleanly_and_the_same_command_goes_on(
             timeout=60,
         )
         assert changed.returncode == 2
-        assert "phases.0.learning_rate: was not set, is 0.5" in changed.stderr
+        assert "phases.0.learning_rate: was 0.001, is 0.5" in changed.stderr
     finally:
         embedded.down()

@@ -18,7 +18,6 @@ SOON_S = 8.0
 """Two attempts at a store that refuses connections, on a busy machine."""
 
 
-@pytest.mark.xfail(strict=True, reason="folder.py list() of a file is empty: Ray is started first")
 def test_a_store_that_is_a_file_is_refused(
     run: Run, job: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -205,7 +205,6 @@ def test_durations_as_people_read_them(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(59.7, "1 min 0 s"), (9.96, "10 s")])
-@pytest.mark.xfail(strict=True, reason="words.py duration: compares before it rounds")
 def test_durations_are_rounded_before_their_unit_is_chosen(seconds: float, text: str) -> None:
     assert words.duration(seconds) == text
 

@@ -106,7 +106,6 @@ def test_a_cluster_that_does_not_answer_is_named_on_one_line(
     assert dict(os.environ) == before
 
 
-@pytest.mark.xfail(strict=True, reason="connect.py: str(error).splitlines()[0] of an empty text")
 def test_a_cluster_that_fails_without_a_word_is_unreachable_too(ray: FakeRay) -> None:
     ray.failure = ConnectionError()
     with pytest.raises(ClusterUnreachable), connect("10.0.0.1:6379"):

@@ -237,7 +237,6 @@ def test_a_pattern_that_matches_nothing_is_refused_naming_the_blocks(pattern: st
     )
 
 
-@pytest.mark.xfail(strict=True, reason="blocks.py select_blocks: isdigit() is true of superscripts")
 def test_a_number_that_is_none_is_refused_too() -> None:
     with pytest.raises(ConfigError):
         select_blocks(["last:\u00b2"], NAMES)

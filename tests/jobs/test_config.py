@@ -78,12 +78,10 @@ def test_phases_and_freeze_epochs_exclude_each_other() -> None:
     assert both == ["give either phases or freeze_epochs, not both"]
 
 
-@pytest.mark.xfail(strict=True, reason="config.py _default_phases: a before-validator hides others")
 def test_phases_and_freeze_epochs_together_do_not_hide_other_mistakes() -> None:
     assert len(mistakes(freeze_epochs=1, phases=[{"train": "head"}], modle="x")) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="config.py _default_phases: [] is taken for nothing given")
 def test_phases_that_are_given_and_empty_are_a_mistake() -> None:
     assert "phases" in mistakes(phases=[])[0]
 
@@ -163,7 +161,6 @@ def test_a_value_out_of_bounds_is_a_mistake_that_names_its_place(key: str, value
         ("scale", "workers", True),
     ],
 )
-@pytest.mark.xfail(strict=True, reason="config.py: accepted, and fails or surprises in the workers")
 def test_a_value_that_no_worker_can_use_is_a_mistake(part: str, setting: str, value: Any) -> None:
     assert mistakes(**{part: {setting: value}})
 
@@ -171,9 +168,6 @@ def test_a_value_that_no_worker_can_use_is_a_mistake(part: str, setting: str, va
 @pytest.mark.parametrize(
     "phase",
     [{"trian": "head"}, {"train": "head", "for": "3"}, {"train": "head", "learning_rate": 0}],
-)
-@pytest.mark.xfail(
-    strict=True, reason="job_file.py: pydantic adds 'phases: tuple should have at least 1 item'"
 )
 def test_a_phase_with_a_mistake_is_not_counted_as_no_phase(phase: dict[str, Any]) -> None:
     assert not [line for line in mistakes(phases=[phase]) if line.startswith("phases:")]

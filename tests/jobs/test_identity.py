@@ -6,21 +6,30 @@ import pytest
 
 from unfreeze.jobs import parse_job
 from unfreeze.jobs.identity import changed_settings, settings_that_matter
+from unfreeze.jobs.phases import settle_phases
+
+SETTINGS: dict[str, Any] = {
+    "name": "job",
+    "model": {"path": "models/tiny"},
+    "task": "text-classification",
+    "data": {"train": "train.jsonl", "max_length": 64},
+    "phases": [{"train": "head", "for": "1ep"}, {"train": "all", "for": "2ep"}],
+    "training": {"batch_size": 8},
+}
 
 
 def identity(rows_hash: str = "rows", weights: str = "w", **changes: Any) -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        "name": "job",
-        "model": {"path": "models/tiny"},
-        "task": "text-classification",
-        "data": {"train": "train.jsonl", "max_length": 64},
-        "phases": [{"train": "head", "for": "1ep"}, {"train": "all", "for": "2ep"}],
-        "training": {"batch_size": 8},
-    }
+    settings = dict(SETTINGS)
     for key, value in changes.items():
         both = isinstance(value, dict) and isinstance(settings.get(key), dict)
         settings[key] = settings[key] | value if both else value
     return settings_that_matter(parse_job(settings), rows_hash, weights)
+
+
+def settled(phases: list[dict[str, Any]]) -> dict[str, Any]:
+    """As `identity`, of a job whose phases are written out, as they are before training."""
+    job = parse_job(SETTINGS | {"phases": phases})
+    return settings_that_matter(settle_phases(job, ["embeddings", "layer.0", "head"]), "rows", "w")
 
 
 def changes(phase: int | None = None, **now: Any) -> list[str]:
@@ -106,10 +115,6 @@ def test_a_phase_that_becomes_a_plateau_has_changed() -> None:
     assert "phases.1.for.at_most: was not set, is 2ep" in lines
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="identity.py/phases.py: a new last phase changes the default schedule of the one before",
-)
 def test_a_begun_phase_whose_rates_change_with_a_new_phase_has_changed() -> None:
-    before, now = identity(phases=[ALL]), identity(phases=[ALL, HEAD])
+    before, now = settled([ALL]), settled([ALL, HEAD])
     assert changed_settings(before, now, 0)

@@ -64,7 +64,6 @@ def test_a_file_that_holds_no_settings_is_refused_on_one_line(
     assert len(str(error.value).splitlines()) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="job_file.py read_yaml: only YAMLError is caught")
 def test_a_date_that_does_not_exist_is_a_mistake_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         load_job(write(tmp_path, JOB + "name: 2024-13-45\n"))
@@ -238,7 +237,6 @@ def test_an_override_that_fits_nowhere_is_a_mistake(override: str, line: str) ->
 
 
 @pytest.mark.parametrize("override", ["training.seed.a.b=1", "phases.0.a.b=1"])
-@pytest.mark.xfail(strict=True, reason="job_file.py _put: AttributeError, place.get on no mapping")
 def test_an_override_below_a_plain_value_is_a_mistake_too(override: str) -> None:
     settings = {"training": {"seed": 0}, "phases": [None]}
     with pytest.raises(ConfigError):

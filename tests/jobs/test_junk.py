@@ -75,13 +75,11 @@ def test_what_is_no_mapping_is_a_config_error(settings: Any) -> None:
         parse_job(settings)
 
 
-@pytest.mark.xfail(strict=True, reason="job_file.py _line: cut as a tag; IndexError on keys[-1]")
 def test_a_setting_in_angle_brackets_is_a_mistake_like_any_other() -> None:
     with pytest.raises(ConfigError):
         parse_job(SMALLEST | {"<x": 1})
 
 
-@pytest.mark.xfail(strict=True, reason="job_file.py apply_overrides: yaml.safe_dump of a Path")
 def test_a_path_object_is_taken_for_a_path(tmp_path: Path) -> None:
     assert parse_job(SMALLEST | {"model": tmp_path}).model.path == str(tmp_path)
 

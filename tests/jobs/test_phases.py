@@ -157,9 +157,6 @@ def test_every_phase_with_an_unknown_block_is_named_at_once() -> None:
     assert second.startswith("phases.2.train: 'layer.9' matches no block")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="phases.py _plan: `last` is the last in the list, even if it is skipped"
-)
 def test_the_last_phase_that_runs_warms_up_and_falls_by_default() -> None:
     expected = plan({"train": "all"})[0]
     found = plan({"train": "all"}, {"train": "head", "for": "0ep"})[0]

@@ -117,7 +117,6 @@ def test_fields_of_another_version_are_left_out() -> None:
     assert Progress.from_data({"step": 3, "mood": "good"}) == Progress(step=3)
 
 
-@pytest.mark.xfail(strict=True, reason="progress.py: nothing compares as better than NaN, for good")
 def test_a_metric_that_is_not_a_number_is_never_the_best() -> None:
     progress, best = noted(float("nan"), 0.5, mode="min")
     assert best == [False, True]

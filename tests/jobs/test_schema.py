@@ -47,6 +47,5 @@ def test_the_schema_takes_a_job_in_long_form_and_refuses_a_misspelled_one() -> N
     ],
     ids=lambda short: next(iter(short)),
 )
-@pytest.mark.xfail(strict=True, reason="job_schema(): short forms (BeforeValidator) are not in it")
 def test_the_schema_takes_the_short_forms_that_job_files_use(short: dict[str, Any]) -> None:
     assert not schema_errors(parse_job(SMALLEST).to_data() | short)

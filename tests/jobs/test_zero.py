@@ -216,13 +216,11 @@ def test_every_contradiction_is_named_at_once() -> None:
         {"communication": {1: 2}},
     ],
 )
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="zero.py: trusts the types of settings")
 def test_settings_of_another_type_are_a_mistake(theirs: dict[str, Any]) -> None:
     assert mistakes(theirs)
 
 
 @pytest.mark.parametrize("theirs", [{"bf16": True}, {"bfloat16": {"enabled": True}}])
-@pytest.mark.xfail(strict=True, reason="zero.py: a contradiction in another spelling is not seen")
 def test_a_contradiction_in_another_spelling_is_named_too(theirs: dict[str, Any]) -> None:
     assert mistakes(theirs, precision="fp32")
 
