@@ -4,10 +4,8 @@ DeepSpeed picks its parameters once, so every phase has an engine of its own (De
 #5341). State goes from engine to engine, and from run to run, as a PortableState.
 """
 
-import ctypes
 import functools
 import gc
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from torch import nn
 from unfreeze.jobs.blocks import Block
 from unfreeze.jobs.config import TrainingConfig
 from unfreeze.jobs.errors import LossNotFinite
+from unfreeze.jobs.host_memory import give_back_freed_memory, keep_freed_memory
 from unfreeze.jobs.libraries import import_deepspeed
 from unfreeze.jobs.masters import full_shape, masters_of
 from unfreeze.jobs.phases import Phase
@@ -82,6 +81,8 @@ class PhaseEngine:
         groups = self._groups(training)
         if torch.cuda.is_available():
             model.to(torch.device("cuda", torch.cuda.current_device()))
+        else:
+            keep_freed_memory()
         optimizer = torch.optim.AdamW(
             groups, lr=phase.learning_rate, betas=training.betas, eps=training.eps, fused=True
         )
@@ -226,10 +227,7 @@ def release_deepspeed() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    elif os.name == "posix":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
-        if trim:
-            trim(0)
+    give_back_freed_memory()
 
 
 def _without_labels(inputs: Batch) -> dict[str, torch.Tensor]:

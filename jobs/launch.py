@@ -104,7 +104,12 @@ def _fit(job: JobConfig, workers: Workers, sender: Any) -> BaseException | None:
     with tempfile.TemporaryDirectory(prefix="unfreeze-ray-") as folder:
         trainer = TorchTrainer(
             train_function,
-            train_loop_config={"job": job, "sender": sender, "folder": os.getcwd()},
+            train_loop_config={
+                "job": job,
+                "sender": sender,
+                "folder": os.getcwd(),
+                "on_gpu": bool(workers.gpus),
+            },
             torch_config=TorchConfig(backend="nccl" if workers.gpus else "gloo"),
             scaling_config=ScalingConfig(
                 num_workers=workers.count,
@@ -144,6 +149,8 @@ def train_function(config: dict[str, Any]) -> None:
     """What Ray Train calls in each worker."""
     from unfreeze.jobs.worker import run_worker
 
+    if not config["on_gpu"]:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what cannot be seen is not used by accident
     if Path(config["folder"]).is_dir():
         os.chdir(config["folder"])  # Ray starts workers elsewhere; the job's paths are from here
     sender = config["sender"]

@@ -159,3 +159,21 @@ def test_the_exported_model_predicts_what_the_job_wrote_down(
         scores = {score["label"]: score["score"] for score in classify([line["text"]])[0]}
         assert scores == pytest.approx(line["probabilities"], abs=2e-6)
         assert max(scores, key=scores.__getitem__) == line["predicted"]
+
+
+def test_data_and_model_are_read_from_the_store(
+    two_workers: WorkerPool, inputs: Path, proxy: Proxy, keys: dict[str, str], tmp_path: Path
+) -> None:
+    here = tiny.settings(inputs, storage={"uri": str(tmp_path)})
+    two_workers.run(worker_tasks.run, here)
+    bucket = open_store("s3://jobs", endpoint="embedded")
+    for path in sorted(inputs.rglob("*")):
+        if path.is_file() and "runs" not in path.parts:
+            bucket.put(f"inputs/{path.relative_to(inputs).as_posix()}", path)
+    there = job(inputs, proxy, "from-the-store", model={"path": "s3://jobs/inputs/model"})
+    there["data"] |= {
+        split: f"s3://jobs/inputs/{split}.jsonl" for split in ("train", "validation", "test")
+    }
+    two_workers.run(worker_tasks.run_on_store, there, keys)
+    lines = runs_of(there).get("metrics.jsonl").splitlines()
+    assert [json.loads(line) for line in lines] == worker_tasks.metrics(here)
