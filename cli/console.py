@@ -45,7 +45,7 @@ class Console:
         if handler:
             handler(message)
 
-    def show_end(self, result: JobResult) -> None:
+    def show_end(self, result: JobResult, job_file: str) -> None:
         """The metrics and where the files are."""
         if result.was_finished:
             self._line(f"{result.uri} is finished; nothing to do")
@@ -55,6 +55,8 @@ class Console:
         self._line(result.data["overfitting"]["words"])
         self._line(f"model   {result.uri}/model")
         self._line(f"report  {result.uri}/report.html")
+        if result.uri.startswith("s3://"):
+            self._line(f"        unfreeze report {job_file} --output report.html  fetches it")
         if not result.was_finished:
             self._line(f"done in {duration(time.monotonic() - self._began)}")
 

@@ -28,4 +28,4 @@ def command(job_file: str, overrides: tuple[str, ...], address: str | None, as_j
         return
     with Console() as console:
         result = run_job(job, address=address, show=console.show)
-        console.show_end(result)
+        console.show_end(result, job_file)
