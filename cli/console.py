@@ -69,6 +69,18 @@ class Console:
     def _show_note(self, message: dict[str, Any]) -> None:
         self._line(f"[yellow]note[/] {message['text']}")
 
+    def _show_checked(self, message: dict[str, Any]) -> None:
+        rows = ", ".join(f"{count(n)} {name}" for name, n in message["rows"].items())
+        self._line(f"checked: {rows} rows; starting Ray")
+
+    def _show_finished(self, message: dict[str, Any]) -> None:
+        self._end_bar()
+
+    def _end_bar(self) -> None:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+
     def _show_started(self, message: dict[str, Any]) -> None:
         self._line(f"{message['job']}: {message['workers']} workers, results in {message['uri']}")
 
@@ -84,8 +96,7 @@ class Console:
             f"{'at most ' if message['plateau'] else ''}{count(steps)} steps, "
             f"rate {message['learning_rate']:g}"
         )
-        if self._task is not None:
-            self._bar.remove_task(self._task)
+        self._end_bar()
         self._task = self._bar.add_task(message["name"], total=steps, speed="")
         self._first_step = message["step"]
         self._tokens, self._since = 0, time.monotonic()

@@ -54,6 +54,7 @@ def run_job(
     check_resumable(runs, inputs)
     for warning in inputs.data.warnings:
         show({"kind": "warning", "text": warning})
+    show({"kind": "checked", "rows": {name: len(s) for name, s in inputs.data.splits.items()}})
     with connect(address):
         workers = plan_for(job, cluster_resources())
         check_deepspeed(job, workers.count)
