@@ -1,6 +1,7 @@
 """After training: the best checkpoint is judged, exported and written down."""
 
 import json
+import math
 import platform
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from unfreeze.jobs.scoring import score
 from unfreeze.jobs.tokenizer import load_tokenizer
 from unfreeze.jobs.verdict import overfitting
 from unfreeze.jobs.zero import zero_stage
-from unfreeze.storage import Manifest, ObjectStore, open_store
+from unfreeze.storage import Manifest, ObjectStore
 
 _PACKAGES = ("unfreeze", "torch", "transformers", "deepspeed", "ray", "datasets", "boto3")
 
@@ -45,9 +46,7 @@ def finish(run: Run, progress: Progress, inputs: Inputs) -> None:
         model.to(torch.device("cuda", torch.cuda.current_device()))
     scores, predictions = _judge(run, model)
     if dist.get_rank() == 0:
-        store = open_store(run.job.storage.uri, endpoint=run.job.storage.endpoint).under(
-            run.job.name
-        )
+        store = run.checkpointer.store.store
         _export(run, model, inputs, store)
         for name, lines in predictions.items():
             store.put(f"{PREDICTIONS}/{name}.jsonl", _jsonl(lines))
@@ -64,10 +63,10 @@ def _best_manifest(run: Run) -> Manifest:
     if dist.get_rank() == 0:
         store = run.checkpointer.store
         infos = list(store.list())
-        judged = [info for info in infos if info.metric is not None]
+        metrics = {info.id: info.metric for info in infos if info.metric is not None}
+        sound = {id: metric for id, metric in metrics.items() if not math.isnan(metric)}
         pick = max if run.mode == "max" else min
-        best = pick(judged, key=lambda info: info.metric or 0.0) if judged else infos[0]
-        found[0] = store.read(best.id)
+        found[0] = store.read(pick(sound, key=sound.__getitem__) if sound else infos[0].id)
     dist.broadcast_object_list(found, 0)
     manifest: Manifest = found[0]
     return manifest

@@ -59,6 +59,9 @@ def _fetch_from_hub(model: ModelConfig) -> Path:
         patterns.append("*.py")
     try:
         found = snapshot_download(model.path, revision=model.revision, allow_patterns=patterns)
+        if not weight_paths(Path(found)):  # an old model, with weights of torch's own kind
+            patterns += ["pytorch_model*"]
+            found = snapshot_download(model.path, revision=model.revision, allow_patterns=patterns)
     except Exception as error:  # the hub client raises a dozen kinds
         reason = str(error).strip().splitlines()[0]
         raise ModelError(

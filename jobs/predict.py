@@ -1,5 +1,6 @@
 """New texts through an exported model: plain transformers, no Ray, no DeepSpeed."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,13 +57,13 @@ def predict(
 
 
 def fetch_model(runs: ObjectStore, cache: Path) -> Path:
-    """The exported model, in a folder of its own."""
-    import hashlib
-
-    folder = cache / "exports" / hashlib.sha256(runs.uri.encode()).hexdigest()[:16]
-    for info in runs.list(f"{MODEL}/"):
+    """The exported model, in a folder of its own. A model that was replaced is fetched again."""
+    infos = sorted(runs.list(f"{MODEL}/"), key=lambda info: info.key)
+    version = hashlib.sha256(f"{runs.uri} {infos}".encode()).hexdigest()[:16]
+    folder = cache / "exports" / version
+    for info in infos:
         target = folder / info.key.removeprefix(f"{MODEL}/")
-        if not target.exists() or target.stat().st_size != info.size_bytes:
+        if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             runs.fetch(info.key, target)
     return folder

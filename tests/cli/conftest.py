@@ -27,8 +27,10 @@ def no_keys_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Ray must not be asked to start, and no server may be a child of ours afterwards."""
+    """Ray must not be asked to start, and no new server may be a child of ours afterwards."""
     import ray
+
+    before = set(psutil.Process().children(recursive=True))
 
     def start(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("Ray was asked to start")
@@ -36,8 +38,8 @@ def nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(ray, "init", start)
     yield
     assert not ray.is_initialized()
-    names = {child.name() for child in psutil.Process().children(recursive=True)}
-    assert not names & {"raylet", "gcs_server", "weed"}
+    new = set(psutil.Process().children(recursive=True)) - before
+    assert not {child.name() for child in new} & {"raylet", "gcs_server", "weed"}
 
 
 @pytest.fixture
