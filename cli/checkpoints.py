@@ -10,7 +10,6 @@ import click
 from unfreeze.cli.options import AS_JSON, ENDPOINT, RUN
 
 if TYPE_CHECKING:
-    from unfreeze.jobs.config import Mode
     from unfreeze.storage import CheckpointStore
 
 
@@ -78,11 +77,16 @@ def pull(run: str, id: str | None, folder: str, endpoint: str | None) -> None:
 @RUN
 @click.option("--keep-latest", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--keep-best", type=click.IntRange(min=0), default=1, show_default=True)
-@click.option("--mode", type=click.Choice(["max", "min"]), default="max", show_default=True)
 @ENDPOINT
-def prune(run: str, keep_latest: int, keep_best: int, mode: "Mode", endpoint: str | None) -> None:
-    """Remove checkpoints that need not be kept, and blobs that uploads left behind."""
+def prune(run: str, keep_latest: int, keep_best: int, endpoint: str | None) -> None:
+    """Remove checkpoints that need not be kept, and blobs that uploads left behind.
+
+    The best are those by the metric of the job.
+    """
+    from unfreeze.jobs.results import mode_of_run
+
     store = _open(run, endpoint)
+    mode = mode_of_run(store.store)
     removed = store.prune(keep_latest=keep_latest, keep_best=keep_best, mode=mode)
     orphans = store.sweep()
     click.echo(f"removed {len(removed)} checkpoints and {orphans} orphaned blobs")

@@ -273,3 +273,8 @@ class JobConfig(Settings):
     def to_data(self) -> dict[str, Any]:
         """As plain data, by the names that people write."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def metric_mode(job: JobConfig) -> Mode:
+    """ "min" for a loss, else "max"."""
+    return "min" if job.training.metric == "loss" else "max"

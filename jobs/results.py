@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from unfreeze.jobs.config import Mode, metric_mode
 from unfreeze.jobs.errors import ConfigError
-from unfreeze.jobs.files import METRICS, PREDICTIONS, REPORT, RESULT
-from unfreeze.jobs.job_file import load_job
+from unfreeze.jobs.files import JOB, METRICS, PREDICTIONS, REPORT, RESULT
+from unfreeze.jobs.job_file import load_job, parse_job
 from unfreeze.storage import ObjectNotFound, ObjectStore, open_store
 
 
@@ -43,6 +46,15 @@ def find_run(run: str, endpoint: str | None = None) -> ObjectStore:
     if not run.startswith("s3://") and not Path(run).is_dir():
         raise ConfigError(f"{run}: neither a job file nor a folder nor an s3:// uri")
     return open_store(run, endpoint=endpoint)
+
+
+def mode_of_run(runs: ObjectStore) -> Mode:
+    """Whether the metric of the run's job should be high or low. Raises ConfigError."""
+    try:
+        job = parse_job(yaml.safe_load(runs.get(JOB)))
+    except ObjectNotFound:
+        raise ConfigError(f"{runs.uri}: no run here (no {JOB})") from None
+    return metric_mode(job)
 
 
 def find_result(runs: ObjectStore) -> JobResult:

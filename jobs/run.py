@@ -17,7 +17,7 @@ from torch import nn
 from unfreeze.jobs.batches import collate, epoch_batches, split_batch
 from unfreeze.jobs.checkpointing import Checkpointer, Tell
 from unfreeze.jobs.classification import TextClassification
-from unfreeze.jobs.config import JobConfig, Mode
+from unfreeze.jobs.config import JobConfig, Mode, metric_mode
 from unfreeze.jobs.dataset import PreparedData
 from unfreeze.jobs.engine import MicroBatch, PhaseEngine, StepResult
 from unfreeze.jobs.errors import LossNotFinite
@@ -210,11 +210,6 @@ class Run:
 
     def _trained(self, phase: Phase) -> int:
         return sum(self.model_plan.sizes[block] for block in phase.blocks)
-
-
-def metric_mode(job: JobConfig) -> Mode:
-    """ "min" for a loss, else "max"."""
-    return "min" if job.training.metric == "loss" else "max"
 
 
 def load_weights(model: nn.Module, plan: ModelPlan, state: PortableState) -> None:

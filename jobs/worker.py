@@ -8,7 +8,7 @@ import torch.distributed as dist
 
 from unfreeze.jobs.checkpointing import Checkpointer, Tell, resume
 from unfreeze.jobs.classification import TextClassification
-from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.config import JobConfig, metric_mode
 from unfreeze.jobs.finish import finish
 from unfreeze.jobs.inputs import Inputs, default_precision, gather_inputs
 from unfreeze.jobs.loop import train
@@ -16,7 +16,7 @@ from unfreeze.jobs.model import build_model
 from unfreeze.jobs.phases import plan_phases
 from unfreeze.jobs.portable import PortableState
 from unfreeze.jobs.progress import Progress
-from unfreeze.jobs.run import Run, metric_mode
+from unfreeze.jobs.run import Run
 from unfreeze.jobs.tokenizer import load_tokenizer
 from unfreeze.jobs.zero import deepspeed_config, plan_batches
 from unfreeze.storage import CheckpointStore, open_store

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import tiny
 import worker_tasks
+import yaml
 from click.testing import CliRunner
 from worker_pool import WorkerPool
 
 from unfreeze.cli.main import cli
+from unfreeze.jobs import parse_job
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +23,10 @@ Invoke = Callable[..., str]
 def run(two_workers: WorkerPool, inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run; its folder."""
     folder = tmp_path_factory.mktemp("runs")
-    two_workers.run(worker_tasks.run, tiny.settings(inputs, storage={"uri": str(folder)}))
+    settings = tiny.settings(inputs, storage={"uri": str(folder)})
+    two_workers.run(worker_tasks.run, settings)
+    # As the driver does; these workers had none.
+    (folder / "tiny/job.yaml").write_text(yaml.safe_dump(parse_job(settings).to_data()))
     return folder / "tiny"
 
 
