@@ -3,9 +3,8 @@
 One per user, shared by all jobs, and left running until `down`. It is reachable from this machine
 only; a cluster of several machines needs a store that all of them reach.
 
-Memory: at most 345 MB resident, and 240 MB at rest, measured over 768 MB of uploads (four threads
-with 16 MiB objects, then 128 MiB multipart files); 530 MB with eight threads. 80 MB of that are the
-binary. Without the limits in weed.py it was 1.3 GB.
+Memory: 310 to 349 MB resident at most, 241 to 248 MB at rest, over 768 MB of uploads by four
+threads (benchmarks/embedded_memory.py). Without the limits in weed.py it was 1.3 GB.
 
     ${UNFREEZE_HOME:-~/.unfreeze}/s3/   0700
       keys.json       its key pair, made at random at the first start; 0600
