@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import yaml
 
 from unfreeze.cluster import (
-    WORKER_SETTINGS,
     Workers,
     cluster_resources,
     connect,
@@ -69,81 +67,43 @@ def run_job(
 def _train(job: JobConfig, workers: Workers, show: Show) -> None:
     """Runs the workers to the end, showing what they tell.
 
-    Ray restarts workers that die. An error that would only come again ends the job at once: we
-    leave, and what we own in the cluster ends with us.
+    Ray restarts workers that die. An error that would only come again ends the job at once.
     """
     from unfreeze.cluster.mailbox import Mailbox
+    from unfreeze.jobs.group import WorkerGroup
 
     mailbox = Mailbox()
-    outcome: list[BaseException | None] = []
-    fit = threading.Thread(
-        target=lambda: outcome.append(_fit(job, workers, mailbox.sender())),
-        name="ray-train-fit",
-        daemon=True,
-    )
-    fit.start()
-    while not outcome:
-        for message in mailbox.messages():
-            if message["kind"] == "failed":
-                raise message["error"]
-            show(message)
-    for message in mailbox.messages(timeout_s=0.1):
+    config = {
+        "job": job,
+        "sender": mailbox.sender(),
+        "folder": os.getcwd(),
+        "on_gpu": bool(workers.gpus),
+    }
+    with tempfile.TemporaryDirectory(prefix="unfreeze-ray-") as folder:
+        group = WorkerGroup(
+            train_function,
+            config,
+            workers,
+            name=job.name,
+            folder=folder,
+            max_failures=job.scale.max_failures,
+        )
+        try:
+            while not group.has_ended():
+                _show_all(mailbox.messages(), show)
+            _show_all(mailbox.messages(timeout_s=0.1), show)
+            if failure := group.failure():
+                limit = job.scale.max_failures
+                raise TrainingFailed(f"the workers failed more than {limit} times: {failure}")
+        finally:
+            group.end()
+
+
+def _show_all(messages: Iterator[dict[str, Any]], show: Show) -> None:
+    for message in messages:
         if message["kind"] == "failed":
             raise message["error"]
         show(message)
-    if outcome[0] is not None:
-        raise outcome[0]
-
-
-def _fit(job: JobConfig, workers: Workers, sender: Any) -> BaseException | None:
-    """Ray Train from start to end; what ended it, if not success."""
-    from ray.train import ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig
-
-    resources = {"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {})
-    with tempfile.TemporaryDirectory(prefix="unfreeze-ray-") as folder:
-        trainer = TorchTrainer(
-            train_function,
-            train_loop_config={
-                "job": job,
-                "sender": sender,
-                "folder": os.getcwd(),
-                "on_gpu": bool(workers.gpus),
-            },
-            torch_config=TorchConfig(backend="nccl" if workers.gpus else "gloo"),
-            scaling_config=ScalingConfig(
-                num_workers=workers.count,
-                use_gpu=bool(workers.gpus),
-                resources_per_worker=resources,
-            ),
-            run_config=RunConfig(  # type: ignore[arg-type]  # Train V2's, typed as V1's
-                name=job.name,
-                storage_path=folder,
-                failure_config=FailureConfig(
-                    max_failures=job.scale.max_failures, controller_failure_limit=3
-                ),
-                logging_config=LoggingConfig(log_level="ERROR"),
-                worker_runtime_env={"env_vars": WORKER_SETTINGS},
-            ),
-        )
-        try:
-            trainer.fit()
-        except Exception as error:
-            return TrainingFailed(
-                f"the workers failed more than {job.scale.max_failures} times: {_cause(error)}"
-            )
-        except BaseException as error:
-            return error
-    return None
-
-
-def _cause(error: BaseException) -> str:
-    failures = getattr(error, "worker_failures", None) or {}
-    for rank, failure in sorted(failures.items()):
-        lines = [line for line in str(failure).strip().splitlines() if line.strip()]
-        return f"rank {rank}: {lines[-1] if lines else type(failure).__name__}"
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
 
 
 def train_function(config: dict[str, Any]) -> None:

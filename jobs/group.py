@@ -1,0 +1,99 @@
+"""A worker group of Ray Train that can be ended at any time: the trainer runs in an actor.
+
+`fit()` waits inside Ray's own code. In a thread of the driver it would go on waiting after
+`ray.shutdown()`, in memory that is gone: the process aborts. An actor can be killed, and what it
+owns in the cluster (Train's controller, and so the workers) ends with it.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import ray
+
+from unfreeze.cluster import WORKER_SETTINGS, Workers
+
+
+class WorkerGroup:
+    """Workers that run one function until it returns; those that die are started again."""
+
+    def __init__(
+        self,
+        function: Callable[[dict[str, Any]], None],
+        config: dict[str, Any],
+        workers: Workers,
+        *,
+        name: str,
+        folder: str,
+        max_failures: int,
+    ) -> None:
+        """`folder` is for Train's own notes. `max_failures` -1: start again whatever happens."""
+        settings = {key: value for key, value in os.environ.items() if key.startswith("RAY_TRAIN")}
+        actor: Any = ray.remote(num_cpus=0, runtime_env={"env_vars": settings})(_Trainer)
+        self._trainer = actor.remote()
+        self._end = self._trainer.fit.remote(function, config, workers, name, folder, max_failures)
+
+    def has_ended(self) -> bool:
+        """Whether the function has returned on all ranks, or the group has given up."""
+        return bool(ray.wait([self._end], timeout=0)[0])
+
+    def failure(self) -> str | None:
+        """Why the group has given up; None if the function returned. Waits for the end."""
+        try:
+            failure: str | None = ray.get(self._end)
+        except ray.exceptions.RayError as error:
+            return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        return failure
+
+    def end(self) -> None:
+        """Ends the group at once, wherever it is."""
+        ray.kill(self._trainer)
+
+
+class _Trainer:
+    """Waits for Ray Train."""
+
+    def fit(
+        self,
+        function: Callable[[dict[str, Any]], None],
+        config: dict[str, Any],
+        workers: Workers,
+        name: str,
+        folder: str,
+        max_failures: int,
+    ) -> str | None:
+        from ray.train import ScalingConfig
+        from ray.train.torch import TorchConfig, TorchTrainer
+        from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig
+
+        resources = {"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {})
+        trainer = TorchTrainer(
+            function,
+            train_loop_config=config,
+            torch_config=TorchConfig(backend="nccl" if workers.gpus else "gloo"),
+            scaling_config=ScalingConfig(
+                num_workers=workers.count,
+                use_gpu=bool(workers.gpus),
+                resources_per_worker=resources,
+            ),
+            run_config=RunConfig(  # type: ignore[arg-type]  # Train V2's, typed as V1's
+                name=name,
+                storage_path=folder,
+                failure_config=FailureConfig(max_failures=max_failures, controller_failure_limit=3),
+                logging_config=LoggingConfig(log_level="ERROR"),
+                worker_runtime_env={"env_vars": WORKER_SETTINGS},
+            ),
+        )
+        try:
+            trainer.fit()
+        except Exception as error:
+            return _cause(error)
+        return None
+
+
+def _cause(error: BaseException) -> str:
+    failures = getattr(error, "worker_failures", None) or {}
+    for rank, failure in sorted(failures.items()):
+        lines = [line for line in str(failure).strip().splitlines() if line.strip()]
+        return f"rank {rank}: {lines[-1] if lines else type(failure).__name__}"
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
