@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch.utils.data import DataLoader, Dataset
 from turn_taking import TurnTaker
 
+from unfreeze.jobs.checkpointing import BackgroundWriter
 from unfreeze.jobs.inputs import gather_inputs
 from unfreeze.jobs.job_file import parse_job
 from unfreeze.jobs.libraries import import_deepspeed
@@ -18,7 +19,8 @@ from unfreeze.jobs.phases import Phase
 from unfreeze.jobs.portable import PortableState
 from unfreeze.jobs.progress import Progress
 from unfreeze.jobs.run import Run
-from unfreeze.jobs.worker import open_run
+from unfreeze.jobs.worker import keep_quiet, open_run
+from unfreeze.storage import open_store
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,9 @@ class _Batches(Dataset[dict[str, torch.Tensor]]):
 
 
 def _open(settings: dict[str, Any]) -> tuple[Run, Phase]:
-    run = open_run(gather_inputs(parse_job(settings)), lambda kind, **fields: None)
+    job = parse_job(settings)
+    store = open_store(job.storage.uri).under(job.name)
+    run = open_run(gather_inputs(job), keep_quiet, store, BackgroundWriter())
     (phase,) = run.phases
     whole = len(run.data.splits["train"]) // run.batches.batch_size
     assert run.batches.micro_batches == 1 and phase.max_steps <= whole, "batches must be equal"

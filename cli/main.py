@@ -12,9 +12,10 @@ import click
 
 VERBS = {
     "train": "run a job, or go on with it",
-    "plan": "what a job would train: blocks, phases, parameters; launches nothing",
-    "show": "the result of a job, in the terminal",
-    "report": "rebuild the HTML report of a job",
+    "search": "run many jobs that differ in a few settings, or go on with them",
+    "plan": "what a job would train, or a search would try; launches nothing",
+    "show": "the result of a job or a search, in the terminal",
+    "report": "rebuild the HTML report of a job or a search",
     "predict": "label new texts with a finished job's model",
     "checkpoints": "list, verify, pull or prune the checkpoints of a job",
     "storage": "the S3 server that comes with unfreeze: up, down, status",
@@ -77,11 +78,13 @@ def exit_code(error: Exception) -> int | None:
     from unfreeze.cluster import ClusterError
     from unfreeze.jobs.errors import JobError, UserMistake
     from unfreeze.storage import BucketNotFound, InvalidUri, ObjectNotFound, StorageError
+    from unfreeze.tuning.errors import SearchError
 
     user: tuple[Any, ...] = (UserMistake, BucketNotFound, InvalidUri, ObjectNotFound)
     if isinstance(error, user):
         return 2
-    return 1 if isinstance(error, JobError | StorageError | ClusterError) else None
+    ours = JobError | SearchError | StorageError | ClusterError
+    return 1 if isinstance(error, ours) else None
 
 
 if __name__ == "__main__":

@@ -2,28 +2,57 @@
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from unfreeze.cli.options import AS_JSON, JOB_FILE, OVERRIDES
+from unfreeze.cli.options import AS_JSON, OVERRIDES
+
+if TYPE_CHECKING:
+    from unfreeze.jobs import JobPlan
 
 
 @click.command("plan")
-@JOB_FILE
+@click.argument("file", metavar="FILE.yaml")
 @OVERRIDES
 @AS_JSON
-def command(job_file: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """What the job in JOB_FILE would train: blocks, phases, parameters. Launches nothing."""
+def command(file: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """What the job in FILE would train, or the search in it would try. Launches nothing."""
+    from unfreeze.cli.runs import is_search_file
+    from unfreeze.jobs import load_job, plan_job
+
+    if is_search_file(file):
+        _plan_search(file, overrides, as_json)
+        return
+    plan = plan_job(load_job(file, overrides))
+    if as_json:
+        click.echo(json.dumps(plan.to_data()))
+    else:
+        _show_job(plan)
+
+
+def _plan_search(file: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    from unfreeze.cli.search_words import plan_lines
+    from unfreeze.cluster import local_resources
+    from unfreeze.tuning.plan import plan_search
+    from unfreeze.tuning.search_file import load_search
+
+    plan = plan_search(load_search(file, overrides), local_resources())
+    if as_json:
+        click.echo(json.dumps(plan.to_data()))
+        return
+    for line in plan_lines(plan.to_data()):
+        click.echo(line)
+    for warning in plan.warnings:
+        click.secho(f"warning: {warning}", fg="yellow")
+
+
+def _show_job(plan: "JobPlan") -> None:
     from rich.console import Console
     from rich.table import Table
 
     from unfreeze.cli.words import count
-    from unfreeze.jobs import load_job, plan_job
 
-    plan = plan_job(load_job(job_file, overrides))
-    if as_json:
-        click.echo(json.dumps(plan.to_data()))
-        return
     running = [phase for phase in plan.phases if phase.max_steps]
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("block")

@@ -1,10 +1,15 @@
 """`unfreeze show`"""
 
 import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from unfreeze.cli.options import AS_JSON, ENDPOINT, RUN
+
+if TYPE_CHECKING:
+    from unfreeze.jobs import JobResult
 
 
 @click.command("show")
@@ -12,27 +17,41 @@ from unfreeze.cli.options import AS_JSON, ENDPOINT, RUN
 @ENDPOINT
 @AS_JSON
 def command(run: str, endpoint: str | None, as_json: bool) -> None:
-    """The result of RUN: a job file, or the run's uri (s3://bucket/name, a folder)."""
-    from unfreeze.cli.words import count, duration, metrics, size
-    from unfreeze.jobs.results import find_result, find_run
+    """The result of RUN: a job or search file, or its uri (s3://bucket/name, a folder)."""
+    from unfreeze.cli.runs import find_job_or_search
+    from unfreeze.cli.search_words import shown_lines
+    from unfreeze.jobs.results import find_result
 
-    result = find_result(find_run(run, endpoint))
+    result = find_result(find_job_or_search(run, endpoint))
     data = result.data
     if as_json:
         click.echo(json.dumps({"uri": result.uri, **data}))
         return
     click.echo(f"{data['name']}  {result.uri}")
-    click.echo(f"validation  {metrics(result.validation)}  (step {count(data['best_step'])})")
-    click.echo(f"test        {metrics(result.test)}" if result.test else "test        none given")
-    for phase in data["phases"]:
-        click.echo(
-            f"phase {phase['index']}: {phase['name']}  {count(phase['trained_parameters'])} of "
-            f"{count(phase['total_parameters'])} parameters, {count(phase['steps'])} steps, "
-            f"rate {phase['learning_rate']:g}, {duration(phase['seconds'])}, "
-            f"{size(phase['peak_memory_bytes'])} at peak, ended by {phase['ended']}"
-        )
-    click.echo(
+    for line in shown_lines(data) if data.get("kind") == "search" else _job_lines(result):
+        click.echo(line)
+
+
+def _job_lines(result: "JobResult") -> Iterator[str]:
+    from unfreeze.cli.words import count, metrics
+
+    data = result.data
+    yield f"validation  {metrics(result.validation)}  (step {count(data['best_step'])})"
+    yield f"test        {metrics(result.test)}" if result.test else "test        none given"
+    yield from map(_phase_line, data["phases"])
+    yield (
         f"{data['workers']} workers, ZeRO {data['zero_stage']}, {data['precision']}, "
         f"{data['tokens_per_s']:,.0f} tokens/s"
     )
-    click.echo(data["overfitting"]["words"])
+    yield data["overfitting"]["words"]
+
+
+def _phase_line(phase: dict[str, Any]) -> str:
+    from unfreeze.cli.words import count, duration, size
+
+    return (
+        f"phase {phase['index']}: {phase['name']}  {count(phase['trained_parameters'])} of "
+        f"{count(phase['total_parameters'])} parameters, {count(phase['steps'])} steps, "
+        f"rate {phase['learning_rate']:g}, {duration(phase['seconds'])}, "
+        f"{size(phase['peak_memory_bytes'])} at peak, ended by {phase['ended']}"
+    )

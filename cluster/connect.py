@@ -19,6 +19,8 @@ _LOCAL_SETTINGS = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Actors that need no CPU are many here, and Ray warns of each four.
+    "RAY_worker_maximum_startup_concurrency": "16",
 }
 
 WORKER_SETTINGS = {

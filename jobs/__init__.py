@@ -9,6 +9,7 @@ from unfreeze.jobs.errors import (
     JobError,
     LossNotFinite,
     ModelError,
+    RunStopped,
     TrainingFailed,
     UserMistake,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "JobResult",
     "LossNotFinite",
     "ModelError",
+    "RunStopped",
     "TrainingFailed",
     "UserMistake",
     "load_job",

@@ -7,6 +7,7 @@ JobError
  |   |- ModelError       the model cannot be loaded, or has no stack of equal layers
  |   `- CheckpointMismatch   the job file no longer fits the run that it would resume
  |- LossNotFinite        training diverged; the weights were not updated with it
+ |- RunStopped           whoever follows the run wants no more of it
  |- CheckpointNotKept    the last checkpoint of the job could not be written
  `- TrainingFailed       workers failed more often than the job allows
 """
@@ -57,6 +58,17 @@ class LossNotFinite(JobError):
             f"the loss is {self.value} at step {self.step} (phase {self.phase}); the model was not "
             "updated with it. Lower the learning rate, add warmup, or use fp32 or bf16"
         )
+
+
+class RunStopped(JobError):
+    """Whoever follows the run wants no more of it. Raised on all ranks after the same step."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(step)
+        self.step = step
+
+    def __str__(self) -> str:
+        return f"stopped after step {self.step}"
 
 
 class CheckpointNotKept(JobError):

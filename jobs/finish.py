@@ -36,6 +36,22 @@ def finish(run: Run, progress: Progress, inputs: Inputs) -> None:
     The model is scored as it is exported: in fp32, without DeepSpeed, so that anyone who loads it
     gets the same predictions. result.json comes last: a run with it is finished.
     """
+    model, best = best_model(run)
+    scores, predictions = _judge(run, model)
+    if dist.get_rank() == 0:
+        store = run.checkpointer.store.store
+        export(run, model, inputs, store)
+        for name, lines in predictions.items():
+            store.put(f"{PREDICTIONS}/{name}.jsonl", _jsonl(lines))
+        store.put(METRICS, run.metrics_bytes())
+        result = _result(run, progress, inputs, best, scores)
+        store.put(RESULT, json.dumps(result, indent=1).encode())
+        run.tell("finished", test=result["test"], validation=result["validation"])
+    dist.barrier()
+
+
+def best_model(run: Run) -> tuple[nn.Module, Manifest]:
+    """The model of the run's best checkpoint, in fp32, and its manifest. A collective call."""
     best = _best_manifest(run)
     model = run.build_model()
     state = PortableState(run.model_plan.sizes)
@@ -44,17 +60,20 @@ def finish(run: Run, progress: Progress, inputs: Inputs) -> None:
     model.eval()
     if torch.cuda.is_available():
         model.to(torch.device("cuda", torch.cuda.current_device()))
-    scores, predictions = _judge(run, model)
-    if dist.get_rank() == 0:
-        store = run.checkpointer.store.store
-        _export(run, model, inputs, store)
-        for name, lines in predictions.items():
-            store.put(f"{PREDICTIONS}/{name}.jsonl", _jsonl(lines))
-        store.put(METRICS, run.metrics_bytes())
-        result = _result(run, progress, inputs, best, scores)
-        store.put(RESULT, json.dumps(result, indent=1).encode())
-        run.tell("finished", test=result["test"], validation=result["validation"])
-    dist.barrier()
+    return model, best
+
+
+def logits_of(run: Run, model: nn.Module, split: str) -> np.ndarray:
+    """Logits of all rows of a split; [rows, labels]. A collective call."""
+    rows = np.arange(len(run.data.splits[split]))
+    with torch.no_grad():
+        return score(
+            model,
+            run.data.splits[split],
+            rows,
+            pad_id=run.pad_id,
+            batch_size=run.scoring_batch_size,
+        )
 
 
 def _best_manifest(run: Run) -> Manifest:
@@ -82,8 +101,7 @@ def _judge(
             continue
         split = run.data.splits[name]
         rows = np.arange(len(split))
-        with torch.no_grad():
-            logits = score(model, split, rows, pad_id=run.pad_id, batch_size=run.scoring_batch_size)
+        logits = logits_of(run, model, name)
         scores[name] = run.task.metrics(logits, split.label_ids) | {"rows": len(split)}
         if dist.get_rank() == 0:
             predictions[name] = [
@@ -95,7 +113,8 @@ def _judge(
     return scores, predictions
 
 
-def _export(run: Run, model: Any, inputs: Inputs, store: ObjectStore) -> None:
+def export(run: Run, model: Any, inputs: Inputs, store: ObjectStore) -> None:
+    """Puts the model and its tokenizer below model/, as a Hugging Face folder."""
     with tempfile.TemporaryDirectory(prefix="unfreeze-export-") as folder:
         model.to("cpu").save_pretrained(folder)
         load_tokenizer(inputs.located, run.job.model).save_pretrained(folder)
@@ -149,7 +168,7 @@ def _result(
         "precision": _precision(run),
         "checkpoints": checkpoints,
         "resumed_from": progress.resumed_from,
-        "versions": _versions(),
+        "versions": versions(),
         "settings": inputs.settings,
         "job": run.job.to_data(),
     }
@@ -159,11 +178,12 @@ def _precision(run: Run) -> str:
     return next((key for key in ("bf16", "fp16") if run.deepspeed[key]["enabled"]), "fp32")
 
 
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that a result depends on."""
+    found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            versions[package] = version(package)
+            found[package] = version(package)
         except PackageNotFoundError:  # a source tree on the path, not installed
-            versions[package] = "not installed"
-    return versions
+            found[package] = "not installed"
+    return found

@@ -2,14 +2,13 @@
 
 `fit()` waits inside Ray's own code. In a thread of the driver it would go on waiting after
 `ray.shutdown()`, in memory that is gone: the process aborts. An actor can be killed, and what it
-owns in the cluster (Train's controller, and so the workers) ends with it.
+owns in the cluster (Train's controller, and so the workers) ends with it. Ray is imported late: it
+reads its token settings when it is imported, and `connect` sets them.
 """
 
 import os
 from collections.abc import Callable
 from typing import Any
-
-import ray
 
 from unfreeze.cluster import WORKER_SETTINGS, Workers
 
@@ -28,6 +27,8 @@ class WorkerGroup:
         max_failures: int,
     ) -> None:
         """`folder` is for Train's own notes. `max_failures` -1: start again whatever happens."""
+        import ray
+
         settings = {key: value for key, value in os.environ.items() if key.startswith("RAY_TRAIN")}
         actor: Any = ray.remote(num_cpus=0, runtime_env={"env_vars": settings})(_Trainer)
         self._trainer = actor.remote()
@@ -35,10 +36,14 @@ class WorkerGroup:
 
     def has_ended(self) -> bool:
         """Whether the function has returned on all ranks, or the group has given up."""
+        import ray
+
         return bool(ray.wait([self._end], timeout=0)[0])
 
     def failure(self) -> str | None:
         """Why the group has given up; None if the function returned. Waits for the end."""
+        import ray
+
         try:
             failure: str | None = ray.get(self._end)
         except ray.exceptions.RayError as error:
@@ -47,6 +52,8 @@ class WorkerGroup:
 
     def end(self) -> None:
         """Ends the group at once, wherever it is."""
+        import ray
+
         ray.kill(self._trainer)
 
 

@@ -19,7 +19,7 @@ def settings_that_matter(job: JobConfig, data: str, weights: str) -> dict[str, A
         "phases": plain["phases"],
         "training": plain["training"],
     }
-    return {key: value for key, value in _flat(chosen).items() if key not in _FREE}
+    return {key: value for key, value in flat(chosen).items() if key not in _FREE}
 
 
 def changed_settings(
@@ -41,14 +41,15 @@ def _show(value: Any) -> str:
     return text if len(text) <= 40 else text[:12] + "..."
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key."""
     if isinstance(value, Mapping):
         items = list(value.items())
     elif isinstance(value, list) and any(isinstance(part, Mapping) for part in value):
         items = [(str(i), part) for i, part in enumerate(value)]
     else:
         return {prefix: value}
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, part in items:
-        flat |= _flat(part, f"{prefix}.{key}" if prefix else str(key))
-    return flat
+        found |= flat(part, f"{prefix}.{key}" if prefix else str(key))
+    return found

@@ -34,8 +34,15 @@ class Inputs:
     """Local folder of the pretrained model."""
     data: PreparedData
     model_plan: ModelPlan
+    weights: str
+    """Hash of the pretrained weights."""
     settings: dict[str, Any]
     """Settings that a run must share to go on from this one's checkpoints."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps that see every training row once."""
+        return -(-len(self.data.splits["train"]) // self.job.training.batch_size)
 
 
 def cache_folder() -> Path:
@@ -49,14 +56,21 @@ def gather_inputs(job: JobConfig) -> Inputs:
     job = _with_max_length(job, longest_input(located, job.model))
     data = prepare(job, located, cache=cache_folder() / "data")
     model_plan = describe_model(located, job.model, len(data.labels))
+    return _inputs(job, located, data, model_plan, weights_hash(located))
+
+
+def inputs_for(job: JobConfig, like: Inputs) -> Inputs:
+    """The inputs of a job with the same model and data as another's. Raises ConfigError."""
+    job = job.model_copy(update={"data": like.job.data})
+    return _inputs(job, like.located, like.data, like.model_plan, like.weights)
+
+
+def _inputs(
+    job: JobConfig, located: str, data: PreparedData, model_plan: ModelPlan, weights: str
+) -> Inputs:
     job = settle_phases(job, model_plan.names)
-    return Inputs(
-        job,
-        located,
-        data,
-        model_plan,
-        settings_that_matter(job, data.fingerprint, weights_hash(located)),
-    )
+    settings = settings_that_matter(job, data.fingerprint, weights)
+    return Inputs(job, located, data, model_plan, weights, settings)
 
 
 def _with_max_length(job: JobConfig, limit: int) -> JobConfig:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -35,7 +35,7 @@ def parse_job(settings: dict[str, Any], overrides: Sequence[str] = ()) -> JobCon
     try:
         job = JobConfig.model_validate(settings)
     except ValidationError as error:
-        mistakes += [_line(e) for e in error.errors() if _stands_alone(e, error)]
+        mistakes += mistake_lines(error, JobConfig)
     if mistakes:
         raise ConfigError(sorted(set(mistakes), key=mistakes.index))
     return job
@@ -99,7 +99,7 @@ def _put(place: Any, keys: list[str], value: Any) -> None:
 
 
 # What config.py calls the alternatives of a setting; no names that people write.
-_TAGS = ("<number>", "<source>", "<length>", "<plateau>")
+_TAGS = ("<number>", "<source>", "<length>", "<plateau>", "<auto>")
 
 _SHORT_FORMS = {
     "model": "path",
@@ -108,6 +108,7 @@ _SHORT_FORMS = {
     "test": "path",
     "storage": "uri",
     "deepspeed": "config",
+    "scheduler": "kind",
 }
 
 
@@ -124,6 +125,11 @@ def _write_out_phases(settings: dict[str, Any]) -> list[str]:
     return []
 
 
+def mistake_lines(error: ValidationError, top: type[BaseModel]) -> list[str]:
+    """One line for each mistake in a file of the settings `top`, with "did you mean"."""
+    return [_line(e, top) for e in error.errors() if _stands_alone(e, error)]
+
+
 def _stands_alone(error: Any, all_errors: ValidationError) -> bool:
     """False for a list called too short because pydantic counts only what is right in it."""
     place = error["loc"]
@@ -133,11 +139,11 @@ def _stands_alone(error: Any, all_errors: ValidationError) -> bool:
     )
 
 
-def _line(error: Any) -> str:
+def _line(error: Any, top: type[BaseModel]) -> str:
     keys = [key for key in error["loc"] if key not in _TAGS]
     where = ".".join(str(key) for key in keys)
     if error["type"] == "extra_forbidden":
-        known = _known_names(keys[:-1])
+        known = _known_names(keys[:-1], top)
         near = get_close_matches(str(keys[-1]), known, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
         return f"{where}: no such setting; {hint}"
@@ -151,14 +157,17 @@ def _line(error: Any) -> str:
     return f"{where}: {message}" if where else message
 
 
-def _known_names(keys: Sequence[Any]) -> list[str]:
-    """Names of the settings in the part of the job file that `keys` lead to."""
-    model: type[BaseModel] | None = JobConfig
+def _known_names(keys: Sequence[Any], top: type[BaseModel]) -> list[str]:
+    """Names of the settings in the part of the file that `keys` lead to."""
+    model: type[BaseModel] | None = top
+    own_name = False  # the key is a name that the user made up, such as one in a search space
     for key in keys:
-        if model is None or isinstance(key, int):
+        if model is None or isinstance(key, int) or own_name:
+            own_name = False
             continue
         fields = {f.alias or name: f for name, f in model.model_fields.items()}
-        model = _model_in(fields[key].annotation) if key in fields else None
+        annotation = fields[key].annotation if key in fields else None
+        model, own_name = _model_in(annotation), get_origin(annotation) is dict
     if model is None:
         return []
     names = [field.alias or name for name, field in model.model_fields.items()]

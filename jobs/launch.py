@@ -110,10 +110,7 @@ def train_function(config: dict[str, Any]) -> None:
     """What Ray Train calls in each worker."""
     from unfreeze.jobs.worker import run_worker
 
-    if not config["on_gpu"]:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what cannot be seen is not used by accident
-    if Path(config["folder"]).is_dir():
-        os.chdir(config["folder"])  # Ray starts workers elsewhere; the job's paths are from here
+    set_up_worker(config["folder"], on_gpu=config["on_gpu"])
     sender = config["sender"]
 
     def tell(kind: str, **fields: Any) -> None:
@@ -121,6 +118,14 @@ def train_function(config: dict[str, Any]) -> None:
 
     with _telling_failures(sender):
         run_worker(config["job"], tell)
+
+
+def set_up_worker(folder: str, *, on_gpu: bool) -> None:
+    """Makes a worker process ready: what it may see, and where relative paths begin."""
+    if not on_gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what cannot be seen is not used by accident
+    if Path(folder).is_dir():
+        os.chdir(folder)  # Ray starts workers elsewhere; the job's paths are from here
 
 
 @contextmanager

@@ -8,14 +8,19 @@ from unfreeze.jobs.run import Run
 
 
 def train(run: Run, state: PortableState, progress: Progress) -> PortableState:
-    """Goes on from `progress` to the end of the last phase; the state that came of it."""
+    """Goes on from `progress` to the end of the last phase; the state that came of it.
+
+    Raises RunStopped when the run's companion wants no more of it.
+    """
     while progress.phase < len(run.phases):
         phase = run.phases[progress.phase]
-        if phase.max_steps:
+        if not run.has_done(phase, progress):
             state = train_phase(run, phase, state, progress)
+        if phase.max_steps:
+            run.note_phase_end(phase, progress)
         progress.enter_next_phase()
         if phase.max_steps:
-            run.save_checkpoint(state, progress)
+            run.save_phase_end(state, progress)
     return state
 
 
@@ -24,15 +29,18 @@ def train_phase(run: Run, phase: Phase, state: PortableState, progress: Progress
     with run.open_engine(phase, state, progress) as engine:
         while not progress.phase_is_over(phase):
             train_step(run, engine, progress)
-            ended = progress.step_in_phase == phase.max_steps
             is_best = False
-            if ended or run.is_due(progress.step, run.job.training.validate_every):
+            if run.is_due(progress.step, run.job.training.validate_every):
+                is_best = run.validate(engine, progress)
+            run.publish_fork(engine, progress)
+            if run.has_to_validate_its_end(phase, progress):
                 is_best = run.validate(engine, progress)
             if progress.phase_is_over(phase):
                 break  # the checkpoint of a phase's end says that the next phase has begun
-            if is_best or run.is_due(progress.step, run.job.checkpoints.every):
+            if run.wants_checkpoint(progress, is_best=is_best):
                 run.save_checkpoint(engine.capture(), progress)
-        run.note_phase_end(engine, progress)
+        if run.has_to_validate_its_end(phase, progress):  # taken up at its very end
+            run.validate(engine, progress)
         return engine.capture()
 
 

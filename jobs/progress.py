@@ -34,6 +34,8 @@ class Progress:
     """Tokens trained on, padding not counted."""
     phases: list[dict[str, Any]] = field(default_factory=list)
     """What came of the phases that have ended."""
+    shared_steps: int = 0
+    """Steps at the beginning that were not trained here but taken over from another run."""
     resumed_from: list[int] = field(default_factory=list)
     """Steps from which the job went on after a stop."""
 
@@ -72,6 +74,11 @@ class Progress:
             return False
         self.best_metric, self.best_step = metric, self.step
         return True
+
+    def become(self, other: "Progress") -> None:
+        """Takes over all of another's."""
+        for name in self.__dataclass_fields__:
+            setattr(self, name, getattr(other, name))
 
     def to_data(self) -> dict[str, Any]:
         return asdict(self)

@@ -11,19 +11,23 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
 
+from unfreeze.jobs.page import (
+    finite,
+    is_share,
+    percent,
+    render,
+    score,
+    title,
+)
 from unfreeze.jobs.verdict import Overfitting, gap, number, overfitting, records
 
 Data = Mapping[str, Any]
 Value = TypeVar("Value")
 
-SPACE = "\u00a0"  # between a number and its unit, so that they stay on one line
 MAX_POINTS = 1500  # per line: more cannot be seen at 1,100 px
 MAX_LABELS = 20  # in the confusion matrix: smaller cells cannot be read
 WORST = 20
-SHARES = ("accuracy", "f1", "precision", "recall", "exact_match")
 
 
 def build_report(
@@ -41,102 +45,25 @@ def build_report(
     wrong = [p for p in classified if p["label"] != p["predicted"]]
     labels = _labels(result, classified)
     few = len(labels) <= MAX_LABELS
-    return (
-        _pages()
-        .get_template("report.html.j2")
-        .render(
-            result=result,
-            metric=metric,
-            judged=judged,
-            headline=_headline(result, classified, judged),
-            verdict=verdict,
-            charts=_charts(result, metrics, verdict),
-            classified=len(classified),
-            wrong=len(wrong),
-            labels=labels,
-            confusion=_confusion(classified, labels) if classified and few else None,
-            pairs=[] if few else _confused_pairs(classified),
-            worst=_worst(wrong),
-            settings=yaml.safe_dump(dict(result["job"]), sort_keys=False, allow_unicode=True),
-            plotly_js=get_plotlyjs(),
-        )
+    confusion = _confusion(classified, labels) if classified and few else None
+    charts = _charts(result, metrics, verdict)
+    return render(
+        Path(__file__).with_name("report.html.j2"),
+        result=result,
+        metric=metric,
+        judged=judged,
+        headline=_headline(result, classified, judged),
+        verdict=verdict,
+        charts=charts,
+        classified=len(classified),
+        wrong=len(wrong),
+        labels=labels,
+        confusion=confusion,
+        pairs=[] if few else _confused_pairs(classified),
+        worst=_worst(wrong),
+        settings=yaml.safe_dump(dict(result["job"]), sort_keys=False, allow_unicode=True),
+        numbers={"charts": charts, "confusion": confusion},
     )
-
-
-def _pages() -> Environment:
-    pages = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters |= {
-        "apart": apart,
-        "count": count,
-        "duration": duration,
-        "named": title,
-        "percent": percent,
-        "rate": rate,
-        "score": score,
-        "size": size,
-    }
-    return pages
-
-
-# Numbers for people
-
-
-def count(value: float) -> str:
-    return f"{value:,.0f}"
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f}{SPACE}%"
-
-
-def is_share(metric: str) -> bool:
-    return metric.startswith(SHARES)
-
-
-def title(metric: str) -> str:
-    return "F1" if metric == "f1" else metric.replace("_", " ")
-
-
-def score(value: float | None, metric: str) -> str:
-    if value is None or not math.isfinite(value):
-        return "not known"
-    return percent(value) if is_share(metric) else f"{value:.4g}"
-
-
-def apart(value: float | None, metric: str) -> str:
-    """A gap, with its sign; that of a share is in percentage points."""
-    if value is None:
-        return "not known"
-    return f"{100 * value:+.1f}{SPACE}points" if is_share(metric) else f"{value:+.3g}"
-
-
-def rate(value: Any) -> str:
-    return f"{value:.3g}".replace("e-0", "e-") if isinstance(value, int | float) else str(value)
-
-
-def duration(seconds: float) -> str:
-    """12.3 s, 2 min 14 s, 3 h 05 min."""
-    if seconds < 59.95:
-        return f"{seconds:.1f}{SPACE}s"
-    if (whole := round(seconds)) < 3600:
-        return f"{whole // 60}{SPACE}min {whole % 60:02}{SPACE}s"
-    return f"{whole // 3600:,}{SPACE}h {whole % 3600 // 60:02}{SPACE}min"
-
-
-def size(value: float | None) -> str:
-    if value is None:
-        return "not known"
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 999.5:
-            return f"{value:.3g}{SPACE}{unit}"
-        value /= 1000
-    return f"{value:,.3g}{SPACE}TB"
 
 
 def wilson(share: float, rows: int) -> tuple[float, float]:
@@ -230,9 +157,9 @@ def _charts(result: Data, metrics: Sequence[Data], verdict: Overfitting) -> dict
         "phases": _spans(result["phases"], last),
         "train": {
             "step": _thin([int(row["step"]) for row in train]),
-            "loss": _thin(losses := [_finite(row.get("loss")) for row in train]),
+            "loss": _thin(losses := [finite(row.get("loss")) for row in train]),
             "smooth": _thin(_smooth(losses)),
-            "rate": _thin([_finite(row.get("learning_rate")) for row in train]),
+            "rate": _thin([finite(row.get("learning_rate")) for row in train]),
         },
         "validated": {
             "step": [int(row["step"]) for row in validated],
@@ -259,10 +186,6 @@ def _spans(phases: Sequence[Data], last: int) -> list[dict[str, Any]]:
         }
         for begin, end, p in spans
     ]
-
-
-def _finite(value: Any) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _smooth(values: Sequence[float | None]) -> list[float | None]:

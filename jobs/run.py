@@ -10,17 +10,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 import torch
 import torch.distributed as dist
 from torch import nn
 
 from unfreeze.jobs.batches import collate, epoch_batches, split_batch
-from unfreeze.jobs.checkpointing import Checkpointer, Tell
+from unfreeze.jobs.checkpointing import BEST_LOGITS_FILE, METRICS_FILE, Checkpointer, Notes, Tell
 from unfreeze.jobs.classification import TextClassification
+from unfreeze.jobs.companion import Alone, Companion
 from unfreeze.jobs.config import JobConfig, Mode, metric_mode
 from unfreeze.jobs.dataset import PreparedData
 from unfreeze.jobs.engine import MicroBatch, PhaseEngine, StepResult
-from unfreeze.jobs.errors import LossNotFinite
+from unfreeze.jobs.errors import LossNotFinite, RunStopped
 from unfreeze.jobs.lengths import Span
 from unfreeze.jobs.model import ModelPlan
 from unfreeze.jobs.phases import Phase
@@ -46,8 +48,11 @@ class Run:
     pad_id: int
     checkpointer: Checkpointer
     tell: Tell
+    companion: Companion = field(default_factory=Alone)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     """What was measured so far, in the order of steps."""
+    best_logits: np.ndarray | None = None
+    """Logits of the validation rows at the best validation so far; [rows, labels]."""
     _epoch: tuple[int, list[np.ndarray]] = (-1, [])
 
     @property
@@ -116,6 +121,15 @@ class Run:
         )
         return engine
 
+    def has_done(self, phase: Phase, progress: Progress) -> bool:
+        """Whether nothing of the phase is left to do, not even to validate its end."""
+        return progress.phase_is_over(phase) and not self.has_to_validate_its_end(phase, progress)
+
+    def has_to_validate_its_end(self, phase: Phase, progress: Progress) -> bool:
+        """Whether the phase has run its length and was not validated there."""
+        ended = 0 < phase.max_steps == progress.step_in_phase
+        return ended and progress.metric_here is None
+
     def validate(self, engine: PhaseEngine, progress: Progress) -> bool:
         """Scores the validation rows, and as many training rows; whether it is the best so far."""
         scores = {}
@@ -128,6 +142,8 @@ class Run:
                 scores[name] = self.task.metrics(logits, split.label_ids[rows])
         metric = scores["validation"][self.job.training.metric]
         best = progress.note_validation(metric, self.mode)
+        if best:
+            self.best_logits = logits  # those of the validation rows, scored last
         line = {
             "kind": "validation",
             "step": progress.step,
@@ -156,15 +172,50 @@ class Run:
         """Rows per worker and forward pass: twice training's, as nothing is kept for backward."""
         return 2 * self.batches.micro_batch_size
 
+    def publish_fork(self, engine: PhaseEngine, progress: Progress) -> None:
+        """Publishes the state if other runs may start from here.
+
+        Before a phase's end is noted: a run whose phase is longer can go on from it just as well.
+        """
+        if forks := self.companion.forks_at(progress):
+            state = engine.capture()
+            for fork in forks:
+                self.checkpointer.publish(fork, state, progress, self.notes())
+
+    def wants_checkpoint(self, progress: Progress, *, is_best: bool) -> bool:
+        """Raises RunStopped, on all ranks after the same step, if the companion wants an end."""
+        is_due = self.is_due(progress.step, self.job.checkpoints.every)
+        signals = self.companion.signals(is_best=is_best, is_due=is_due)
+        if signals.stop:
+            raise RunStopped(progress.step)
+        return signals.checkpoint
+
     def save_checkpoint(self, state: PortableState, progress: Progress) -> None:
-        self.checkpointer.save(state, progress, self.metrics_bytes())
+        self.checkpointer.save(state, progress, self.notes())
+
+    def save_phase_end(self, state: PortableState, progress: Progress) -> None:
+        signals = self.companion.signals(is_best=progress.best_step == progress.step, is_due=True)
+        if signals.stop and progress.phase < len(self.phases):
+            raise RunStopped(progress.step)
+        if signals.checkpoint:
+            self.save_checkpoint(state, progress)
+
+    def notes(self) -> Notes:
+        """What goes into a checkpoint beside the state."""
+        notes = {METRICS_FILE: self.metrics_bytes()}
+        if self.best_logits is not None:
+            tensors = {"logits": np.ascontiguousarray(self.best_logits)}
+            notes[BEST_LOGITS_FILE] = safetensors.numpy.save(tensors)
+        return notes
+
+    def take_up_notes(self, notes: Notes) -> None:
+        self.metrics = [json.loads(line) for line in notes[METRICS_FILE].splitlines()]
+        if BEST_LOGITS_FILE in notes:
+            self.best_logits = safetensors.numpy.load(notes[BEST_LOGITS_FILE])["logits"]
 
     def metrics_bytes(self) -> bytes:
         """The metrics as JSON lines."""
         return "".join(json.dumps(line) + "\n" for line in self.metrics).encode()
-
-    def take_up_metrics(self, data: bytes) -> None:
-        self.metrics = [json.loads(line) for line in data.splitlines()]
 
     @contextmanager
     def clock(self, progress: Progress) -> Iterator[None]:
@@ -190,8 +241,7 @@ class Run:
         self.metrics.append(line)
         self.tell(**line, tokens=result.tokens)
 
-    def note_phase_end(self, engine: PhaseEngine, progress: Progress) -> None:
-        phase = engine.phase
+    def note_phase_end(self, phase: Phase, progress: Progress) -> None:
         progress.phases.append(
             {
                 "index": phase.index,

@@ -1,13 +1,15 @@
 """What one worker does, from an initialised process group to the result in the store."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
-from unfreeze.jobs.checkpointing import Checkpointer, Tell, resume
+from unfreeze.jobs.checkpointing import BackgroundWriter, Checkpointer, Tell, resume
 from unfreeze.jobs.classification import TextClassification
+from unfreeze.jobs.companion import Alone, Companion
 from unfreeze.jobs.config import JobConfig, metric_mode
 from unfreeze.jobs.finish import finish
 from unfreeze.jobs.inputs import Inputs, default_precision, gather_inputs
@@ -19,29 +21,78 @@ from unfreeze.jobs.progress import Progress
 from unfreeze.jobs.run import Run
 from unfreeze.jobs.tokenizer import load_tokenizer
 from unfreeze.jobs.zero import deepspeed_config, plan_batches
-from unfreeze.storage import CheckpointStore, open_store
+from unfreeze.storage import CheckpointStore, ObjectStore, checkpoint_id, open_store
 
 
 def run_worker(job: JobConfig, tell: Tell) -> None:
     """Trains, or goes on training, and leaves the result in the store. All ranks call it."""
     torch.set_num_threads(max(1, int(job.scale.cpus_per_worker)))
     inputs = gather_inputs(job)
-    run = open_run(inputs, tell if dist.get_rank() == 0 else _keep_quiet)
-    state = PortableState(inputs.model_plan.sizes)
-    found = resume(run.checkpointer.store, state, run.tell)
+    store = open_store(job.storage.uri, endpoint=job.storage.endpoint).under(job.name)
+    tell = tell if dist.get_rank() == 0 else keep_quiet
+    run = open_run(inputs, tell, store, BackgroundWriter())
     progress = Progress()
-    if found:
-        progress, metrics = found
-        run.take_up_metrics(metrics)
-        progress.resumed_from.append(progress.step)
-        run.tell("resumed", step=progress.step)
-    state = train(run, state, progress)
-    run.checkpointer.save_last(state, progress, run.metrics_bytes())
+    train_to_the_end(run, progress)
     finish(run, progress, inputs)
 
 
-def open_run(inputs: Inputs, tell: Tell) -> Run:
-    """Plans the job for this world size. A collective call."""
+def train_to_the_end(run: Run, progress: Progress, starts: Sequence[CheckpointStore] = ()) -> None:
+    """Trains from the run's newest checkpoint, or from one of `starts` that is further.
+
+    `progress` is where it is at any time. Raises JobError or StorageError.
+    """
+    state = PortableState(run.model_plan.sizes)
+    own = run.checkpointer.store
+    for store in _furthest_first(run, starts) if starts else [own]:
+        if found := resume(store, state, run.tell):
+            reached, notes = found
+            progress.become(reached)
+            run.take_up_notes(notes)
+            if store is own:
+                progress.resumed_from.append(progress.step)
+            else:
+                progress.shared_steps = progress.step
+                if run.companion.keeps_last:  # it may be the best, and has to be among our own
+                    run.save_checkpoint(state, progress)
+            run.tell("resumed", step=progress.step, shared=store is not own)
+            break
+    state = train(run, state, progress)
+    if run.companion.keeps_last:
+        run.checkpointer.save_last(state, progress, run.notes())
+
+
+def _furthest_first(run: Run, starts: Sequence[CheckpointStore]) -> list[CheckpointStore]:
+    """The run's own store and `starts`, by the step of what is in them. A collective call.
+
+    A run that keeps its best state cannot start after it: those starts are left out.
+    """
+    stores = [run.checkpointer.store, *starts]
+    order: list[Any] = [None]
+    if dist.get_rank() == 0:
+        steps = {i: max((info.step for info in s.list()), default=-1) for i, s in enumerate(stores)}
+        if run.companion.keeps_last:
+            steps = {i: step for i, step in steps.items() if not i or _is_best(stores[i], step)}
+        order[0] = sorted(steps, key=lambda i: -steps[i])
+    dist.broadcast_object_list(order, 0)
+    return [stores[i] for i in order[0]]
+
+
+def _is_best(store: CheckpointStore, step: int) -> bool:
+    """Whether the run that left this checkpoint had not been better before."""
+    if step < 0:
+        return False
+    best_step = store.read(checkpoint_id(step)).progress["progress"]["best_step"]
+    return bool(best_step == step)
+
+
+def open_run(
+    inputs: Inputs,
+    tell: Tell,
+    store: ObjectStore,
+    writer: BackgroundWriter,
+    companion: Companion | None = None,
+) -> Run:
+    """Plans the job for this world size; what it leaves goes to `store`."""
     job = inputs.job
     precision = job.training.precision or default_precision()
     batches = plan_batches(
@@ -49,7 +100,6 @@ def open_run(inputs: Inputs, tell: Tell) -> Run:
     )
     steps_per_epoch = -(-len(inputs.data.splits["train"]) // batches.batch_size)
     pad_id = load_tokenizer(inputs.located, job.model).pad_token_id
-    store = open_store(job.storage.uri, endpoint=job.storage.endpoint).under(job.name)
     return Run(
         job=job,
         phases=plan_phases(job, inputs.model_plan.names, steps_per_epoch),
@@ -74,10 +124,12 @@ def open_run(inputs: Inputs, tell: Tell) -> Run:
             mode=metric_mode(job),
             settings=inputs.settings,
             tell=tell,
+            writer=writer,
         ),
         tell=tell,
+        companion=companion or Alone(),
     )
 
 
-def _keep_quiet(kind: str, **fields: Any) -> None:
+def keep_quiet(kind: str, **fields: Any) -> None:
     """What all ranks would say alike, rank 0 says."""

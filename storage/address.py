@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from unfreeze.storage.errors import InvalidUri, ObjectNotFound
 from unfreeze.storage.folder import FolderStore
-from unfreeze.storage.retry import retry
+from unfreeze.storage.retry import DEFAULT_POLICY, RetryPolicy, retry
 from unfreeze.storage.retrying import RetryingStore
 from unfreeze.storage.store import ObjectStore, check_key
 
@@ -17,12 +17,15 @@ EMBEDDED = "embedded"
 log = logging.getLogger(__name__)
 
 
-def open_store(uri: str, *, endpoint: str | None = None) -> ObjectStore:
+def open_store(
+    uri: str, *, endpoint: str | None = None, policy: RetryPolicy = DEFAULT_POLICY
+) -> ObjectStore:
     """The store at `uri`: "s3://bucket/prefix", a folder, or "file:///folder".
 
     `endpoint` is for s3 only: None for AWS, an http(s) URL, or "embedded", which starts the server
     of this machine and makes the bucket if need be. Nothing else is contacted before the first
-    call. Raises InvalidUri, and EmbeddedStoreError for "embedded".
+    call. `policy` says how patient the store is. Raises InvalidUri, and EmbeddedStoreError for
+    "embedded".
     """
     if not uri.startswith("s3://"):
         if endpoint:
@@ -30,9 +33,9 @@ def open_store(uri: str, *, endpoint: str | None = None) -> ObjectStore:
         folder = _folder(uri)
         if folder.exists() and not folder.is_dir():
             raise InvalidUri(f"{uri}: a file; name a folder, or an s3:// address")
-        return RetryingStore(FolderStore(folder))
+        return RetryingStore(FolderStore(folder), policy=policy)
     bucket, prefix = _split_s3(uri)
-    return _s3_store(bucket, prefix, endpoint, make_bucket=endpoint == EMBEDDED)
+    return _s3_store(bucket, prefix, endpoint, policy, make_bucket=endpoint == EMBEDDED)
 
 
 def fetch_uri(uri: str, folder: Path, endpoint: str | None = None) -> list[Path]:
@@ -46,7 +49,7 @@ def fetch_uri(uri: str, folder: Path, endpoint: str | None = None) -> list[Path]
             f"{uri!r}: only s3:// addresses are fetched; a local path is used as it is"
         )
     bucket, key = _split_s3(uri)
-    store = _s3_store(bucket, "", endpoint, make_bucket=False)
+    store = _s3_store(bucket, "", endpoint, DEFAULT_POLICY, make_bucket=False)
     below = f"{key}/" if key else ""
     names = [info.key for info in store.list(below)]
     if not names and key:
@@ -60,7 +63,7 @@ def fetch_uri(uri: str, folder: Path, endpoint: str | None = None) -> list[Path]
 
 
 def _s3_store(
-    bucket: str, prefix: str, endpoint: str | None, *, make_bucket: bool
+    bucket: str, prefix: str, endpoint: str | None, policy: RetryPolicy, *, make_bucket: bool
 ) -> RetryingStore:
     # boto3 takes 0.3 s to import, and whoever uses a folder has no need of it.
     from unfreeze.storage.s3 import S3Client, S3Store
@@ -75,7 +78,7 @@ def _s3_store(
     store = S3Store(bucket, prefix, client=client)
     if make_bucket:
         retry(store.make_bucket)
-    return RetryingStore(store)
+    return RetryingStore(store, policy=policy)
 
 
 def _split_s3(uri: str) -> tuple[str, str]:

@@ -142,3 +142,9 @@ def test_what_others_can_write_to_is_never_unpickled() -> None:
 @pytest.mark.parametrize("file", ALL_FILES, ids=name_of)
 def test_code_is_ascii(file: Path) -> None:
     assert file.read_text().isascii()
+
+
+def test_ray_is_not_imported_before_its_token_is_set() -> None:
+    """Ray reads its token settings when it is imported, and `connect` sets them."""
+    code = "import sys, unfreeze.jobs, unfreeze.tuning.search; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

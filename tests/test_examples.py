@@ -1,6 +1,7 @@
-"""Every example is a job, and says on top how it is run."""
+"""Every example is a job or a search, and says on top how it is run."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -8,11 +9,14 @@ import pytest
 import yaml
 
 from unfreeze.cli.main import cli
-from unfreeze.jobs import load_job
+from unfreeze.jobs import JobConfig, load_job
 from unfreeze.jobs.phases import plan_phases
+from unfreeze.tuning.search_file import load_search
+from unfreeze.tuning.space import extremes, with_settings
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+SEARCHES = [example for example in EXAMPLES if example.stem.endswith("-search")]
 BLOCKS = ("embeddings", *(f"layer.{i}" for i in range(12)), "head")
 
 
@@ -22,15 +26,32 @@ def launch_command(example: Path) -> list[str]:
     return shlex.split(first.removeprefix("# "))
 
 
+def job_of(example: Path, overrides: Sequence[str] = ()) -> JobConfig:
+    """The job, or the job that the trials of a search vary."""
+    if example in SEARCHES:
+        return load_search(example, overrides).job
+    return load_job(example, overrides)
+
+
 def test_there_are_examples() -> None:
-    assert EXAMPLES
+    assert SEARCHES
+    assert len(EXAMPLES) > len(SEARCHES)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_loads_and_its_phases_can_be_planned(example: Path) -> None:
-    job = load_job(example)
+    job = job_of(example)
     assert job.name == example.stem
     assert plan_phases(job, BLOCKS, steps_per_epoch=100)
+
+
+@pytest.mark.parametrize("example", SEARCHES, ids=lambda path: path.name)
+def test_what_an_example_of_a_search_tries_can_be_planned(example: Path) -> None:
+    search = load_search(example)
+    for key, dimension in search.space.dimensions.items():
+        for value in extremes(dimension):
+            job = with_settings(search.job, search.space.condition_of(key) | {key: value})
+            assert plan_phases(job, BLOCKS, steps_per_epoch=100)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
@@ -41,8 +62,9 @@ def test_an_example_opens_with_a_command_that_parses_and_names_it(example: Path)
         command = cli.get_command(context, verb)
         assert command is not None
         parsed = command.make_context(verb, arguments, parent=context)
-    assert ROOT / parsed.params["job_file"] == example
-    load_job(ROOT / parsed.params["job_file"], parsed.params.get("overrides", ()))
+    file = parsed.params["search_file" if example in SEARCHES else "job_file"]
+    assert ROOT / file == example
+    job_of(ROOT / file, parsed.params.get("overrides", ()))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)

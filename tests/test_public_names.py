@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-WITH_FACE = ["cluster", "jobs", "storage"]
+WITH_FACE = ["cluster", "jobs", "storage", "tuning"]
 
 
 def imported_names(package: str) -> set[str]:
@@ -37,7 +37,7 @@ def test_public_classes_say_what_they_are(package: str) -> None:
     assert not [name for name, thing in classes.items() if not thing.__doc__]
 
 
-@pytest.mark.parametrize("package", ["cluster", "jobs"])
+@pytest.mark.parametrize("package", ["cluster", "jobs", "tuning"])
 def test_every_error_a_caller_may_meet_can_be_imported_from_the_face(package: str) -> None:
     module = importlib.import_module(f"unfreeze.{package}")
     errors = importlib.import_module(f"unfreeze.{package}.errors")

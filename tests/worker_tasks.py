@@ -12,13 +12,16 @@ import safetensors.torch
 import torch
 import torch.distributed as dist
 
+from unfreeze.jobs.checkpointing import BackgroundWriter
+from unfreeze.jobs.config import JobConfig
 from unfreeze.jobs.engine import PhaseEngine
 from unfreeze.jobs.inputs import gather_inputs
 from unfreeze.jobs.job_file import parse_job
 from unfreeze.jobs.loop import train_step
 from unfreeze.jobs.portable import WEIGHT, PortableState
 from unfreeze.jobs.progress import Progress
-from unfreeze.jobs.worker import open_run, run_worker
+from unfreeze.jobs.run import Run
+from unfreeze.jobs.worker import keep_quiet, open_run, run_worker
 from unfreeze.storage import RetryingStore, StoreUnavailable, open_store
 
 
@@ -89,7 +92,7 @@ def run_in_fp16(settings: dict[str, Any], stop_after: int | None = None) -> list
 def weights_after_phases(settings: dict[str, Any]) -> list[dict[str, torch.Tensor]]:
     """Full fp32 weights as this rank's engine sees them: pretrained, then after each phase."""
     job = parse_job(settings)
-    run = open_run(gather_inputs(job), lambda kind, **fields: None)
+    run = _open(job)
     snapshots = [{n: p.detach().clone() for n, p in run.build_model().named_parameters()}]
     state, progress = PortableState(run.model_plan.sizes), Progress()
     for phase in run.phases:
@@ -103,6 +106,11 @@ def weights_after_phases(settings: dict[str, Any]) -> list[dict[str, torch.Tenso
             state = engine.capture()
         progress.enter_next_phase()
     return snapshots
+
+
+def _open(job: JobConfig) -> Run:
+    store = open_store(job.storage.uri).under(job.name)
+    return open_run(gather_inputs(job), keep_quiet, store, BackgroundWriter())
 
 
 def _full(engine: PhaseEngine, name: str, parameter: Any) -> torch.Tensor:
@@ -175,7 +183,7 @@ def _before_steps(before: Callable[[int], None]) -> Iterator[None]:
 def training_modes(settings: dict[str, Any]) -> list[dict[str, bool]]:
     """For each phase: module name -> whether it is in training mode after a step."""
     job = parse_job(settings)
-    run = open_run(gather_inputs(job), lambda kind, **fields: None)
+    run = _open(job)
     state, progress, found = PortableState(run.model_plan.sizes), Progress(), []
     for phase in run.phases:
         with run.open_engine(phase, state, progress) as engine:
@@ -191,7 +199,7 @@ def training_modes(settings: dict[str, Any]) -> list[dict[str, bool]]:
 def moments_after_phases(settings: dict[str, Any]) -> list[dict[str, Any]]:
     """What each phase was given, and what its engine made of it before the first step."""
     job = parse_job(settings)
-    run = open_run(gather_inputs(job), lambda kind, **fields: None)
+    run = _open(job)
     state, progress, found = PortableState(run.model_plan.sizes), Progress(), []
     for phase in run.phases:
         with run.open_engine(phase, state, progress) as engine:

@@ -17,6 +17,7 @@ from unfreeze.cli.main import VERBS, cli, exit_code
 from unfreeze.cluster import ClusterError, ClusterUnreachable, NotEnoughResources
 from unfreeze.jobs import errors as jobs_errors
 from unfreeze.storage import errors as storage_errors
+from unfreeze.tuning import errors as tuning_errors
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "ray", "transformers", "deepspeed", "datasets", "boto3", "pydantic", "rich")
@@ -99,7 +100,7 @@ def test_the_version_is_the_packages() -> None:
         (["trian"], "No such command 'trian'"),
         (["train"], "Missing argument 'JOB.yaml'"),
         (["train", "job.yaml", "--addres", "x"], "No such option"),
-        (["schema", "search"], "'search' is not"),
+        (["schema", "report"], "'report' is not"),
         (["storage", "sideways"], "No such command 'sideways'"),
         (["predict", "runs/x"], "Missing option '--input'"),
         (["checkpoints", "prune", "runs/x", "--keep-latest", "0"], "0 is not in the range"),
@@ -148,6 +149,7 @@ def classes(module: Any) -> list[type[Exception]]:
     [
         *classes(jobs_errors),
         *classes(storage_errors),
+        *classes(tuning_errors),
         ClusterError,
         ClusterUnreachable,
         NotEnoughResources,

@@ -3,7 +3,8 @@ import re
 
 import pytest
 
-from unfreeze.jobs.report import build_report, duration, percent, rate, size, wilson
+from unfreeze.jobs.page import duration, percent, rate, size
+from unfreeze.jobs.report import build_report, wilson
 
 NASTY = "<script>alert('text')</script> & </script>"
 

@@ -1,0 +1,171 @@
+"""A search as people run it, while workers, the driver and the store fail: no trial is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import searches
+import yaml
+from flaky_proxy import Proxy
+
+from unfreeze.storage import ObjectStore, embedded, open_store
+from unfreeze.storage.s3 import S3Client, S3Store
+
+pytestmark = [pytest.mark.slow, pytest.mark.chaos]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.EmbeddedServer]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNFREEZE_HOME", str(tmp_path_factory.mktemp("home-of-search")))
+        running = embedded.up()
+        S3Store("searches", client=S3Client(running.endpoint, running.keys_file)).make_bucket()
+        keys = embedded.credentials()
+        patch.setenv("AWS_ACCESS_KEY_ID", keys.access_key)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", keys.secret_key)
+        try:
+            yield running
+        finally:
+            embedded.down()
+
+
+@pytest.fixture
+def proxy(server: embedded.EmbeddedServer) -> Iterator[Proxy]:
+    with Proxy(server.endpoint) as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+class Command:
+    """`unfreeze search` in a process of its own, with a Ray of its own."""
+
+    def __init__(self, inputs: Path, folder: Path, endpoint: str) -> None:
+        settings = searches.settings(inputs, "s3://searches", name=folder.name)
+        settings["job"]["storage"]["endpoint"] = endpoint
+        self.root = open_store("s3://searches", endpoint=endpoint).under(folder.name)
+        self.file = folder / "search.yaml"
+        self.file.write_text(yaml.safe_dump(settings))
+        ours = {name for name in os.environ if name.startswith("RAY_")}
+        self.marker = str(folder)
+        self.environment = {k: v for k, v in os.environ.items() if k not in ours}
+        self.environment["UNFREEZE_TEST_MARKER"] = self.marker
+
+    def start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "unfreeze.cli.main", "search", str(self.file), "--json"],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def wait_for_records(self, count: int, process: subprocess.Popen[str]) -> set[str]:
+        deadline = time.monotonic() + 240
+        while len(found := set(records(self.root))) < count:
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        return found
+
+    def processes(self, kind: str = "") -> list[psutil.Process]:
+        """Those of this command, youngest last."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                ours = process.environ().get("UNFREEZE_TEST_MARKER") == self.marker
+                if ours and kind in " ".join(process.cmdline()) and "weed" not in process.name():
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return sorted(found, key=lambda process: process.create_time())
+
+
+def records(root: ObjectStore) -> dict[str, dict[str, Any]]:
+    keys = [info.key for info in root.list("trials/") if info.key.endswith("/record.json")]
+    return {key.split("/")[1]: json.loads(root.get(key)) for key in keys}
+
+
+def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
+    out, errors = process.communicate(timeout=400)
+    assert process.returncode == 0, errors
+    result: dict[str, Any] = json.loads(out)
+    assert len(result["trials"]) == 12
+    assert {entry["state"] for entry in result["trials"]} == {"finished"}
+    return result
+
+
+@pytest.fixture
+def command(inputs: Path, tmp_path: Path) -> Iterator[Callable[[str, str], Command]]:
+    made: list[Command] = []
+
+    def make(name: str, endpoint: str) -> Command:
+        (tmp_path / name).mkdir()
+        made.append(Command(inputs, tmp_path / name, endpoint))
+        return made[-1]
+
+    yield make
+    for one in made:
+        for process in one.processes():
+            process.kill()
+
+
+def test_a_killed_driver_and_a_killed_worker_lose_no_finished_trial(
+    command: Callable[[str, str], Command], server: embedded.EmbeddedServer
+) -> None:
+    search = command("killed", server.endpoint)
+    first = search.start()
+    search.wait_for_records(3, first)
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    deadline = time.monotonic() + 30
+    while search.processes("ray::") and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert not search.processes("ray::"), "lanes outlive their driver"
+    for left in search.processes():  # Ray's own daemons end later
+        left.kill()
+    before = records(search.root)
+    published = {info.key for info in search.root.list("prefixes/")}
+
+    second = search.start()
+    search.wait_for_records(len(before) + 2, second)
+    search.processes("RayTrainWorker")[-1].send_signal(signal.SIGKILL)
+    result = finish(second)
+
+    after = records(search.root)
+    for id, record in before.items():
+        assert after[id] == record, "a finished trial was run again"
+    assert published <= {info.key for info in search.root.list("prefixes/")}
+    # All eight frozen trials share 22 head steps; a kill may cost what was not published yet.
+    again = sum(entry["cost"]["steps_run"] for entry in result["trials"]) - 22 - 12 * 11
+    assert again <= 22
+    assert all(entry["cost"]["attempts"] <= 2 for entry in result["trials"])
+
+
+def test_a_store_that_is_away_for_twenty_seconds_costs_no_trial(
+    command: Callable[[str, str], Command], proxy: Proxy
+) -> None:
+    search = command("away", proxy.endpoint)
+    running = search.start()
+    search.wait_for_records(2, running)
+    before = records(search.root)
+    proxy.fail("dropped", 10**9)
+    time.sleep(20)
+    proxy.fail("dropped", 0)
+    result = finish(running)
+    after = records(search.root)
+    for id, record in before.items():
+        assert after[id] == record
+    assert result["winner"]["trial"] in after

@@ -1,0 +1,53 @@
+"""Names of what a search leaves in the store, under its own name.
+
+search.yaml                        the search, resolved
+trials/<id>/plan.json              a trial that was proposed: number, settings
+trials/<id>/record.json            what came of it; comes last, and a trial with it is over
+trials/<id>/{metrics.jsonl, best-logits.safetensors}
+prefixes/<key>/                    checkpoints to start from
+finalists/<id>-seed<n>/            as trials/, with the best checkpoint kept
+tests/<id>.json                    the test rows were scored for this winner
+result.json, report.html, best_job.yaml, model/
+"""
+
+from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.files import METRICS, MODEL, REPORT, RESULT
+from unfreeze.storage import ObjectStore, RetryPolicy, open_store
+
+__all__ = [
+    "BEST_JOB",
+    "FINALISTS",
+    "LOGITS",
+    "METRICS",
+    "MODEL",
+    "PLAN",
+    "PREFIXES",
+    "RECORD",
+    "REPORT",
+    "RESULT",
+    "SEARCH",
+    "TESTS",
+    "TEST_LOGITS",
+    "TRIALS",
+    "root_of",
+]
+
+SEARCH = "search.yaml"
+TRIALS = "trials"
+FINALISTS = "finalists"
+PREFIXES = "prefixes"
+TESTS = "tests"
+PLAN = "plan.json"
+RECORD = "record.json"
+LOGITS = "best-logits.safetensors"
+TEST_LOGITS = "test-logits.safetensors"
+BEST_JOB = "best_job.yaml"
+
+# A search is long: it outlasts a store that is away for a minute.
+_PATIENCE = RetryPolicy(attempts=14)
+
+
+def root_of(job: JobConfig) -> ObjectStore:
+    """The search's place in the store; jobs of a search have its name."""
+    store = open_store(job.storage.uri, endpoint=job.storage.endpoint, policy=_PATIENCE)
+    return store.under(job.name)
