@@ -1,7 +1,12 @@
 """Talking to Ray. Knows nothing of training."""
 
 from unfreeze.cluster.connect import WORKER_SETTINGS, connect, home_folder
-from unfreeze.cluster.errors import ClusterError, ClusterUnreachable, NotEnoughResources
+from unfreeze.cluster.errors import (
+    ClusterError,
+    ClusterLost,
+    ClusterUnreachable,
+    NotEnoughResources,
+)
 from unfreeze.cluster.resources import (
     Resources,
     Workers,
@@ -13,6 +18,7 @@ from unfreeze.cluster.resources import (
 __all__ = [
     "WORKER_SETTINGS",
     "ClusterError",
+    "ClusterLost",
     "ClusterUnreachable",
     "NotEnoughResources",
     "Resources",

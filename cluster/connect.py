@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from unfreeze.cluster.errors import ClusterUnreachable
+from unfreeze.cluster.errors import ClusterLost, ClusterUnreachable
 from unfreeze.cluster.resources import local_resources
 
 # Quiet, and sure of its address where several Rays share a host (facts page, sections 0 and 5).
@@ -38,7 +38,7 @@ WORKER_SETTINGS = {
 def connect(address: str | None = None) -> Iterator[None]:
     """Connects to the Ray at `address`; None starts one here, with a token, and ends it after.
 
-    Raises ClusterUnreachable.
+    Raises ClusterUnreachable, and ClusterLost when Ray fails within the block.
     """
     environment = dict(os.environ)
     if address is None:
@@ -69,6 +69,11 @@ def connect(address: str | None = None) -> Iterator[None]:
         ) from error
     try:
         yield
+    except ray.exceptions.RayError as error:
+        reason = [*str(error).strip().splitlines(), type(error).__name__][0]
+        raise ClusterLost(
+            f"Ray failed: {reason}. The same command goes on from what is in the store"
+        ) from error
     finally:
         ray.shutdown()
         _restore(environment)

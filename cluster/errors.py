@@ -2,6 +2,7 @@
 
 ClusterError
  |- ClusterUnreachable   no Ray answers at the address
+ |- ClusterLost          Ray, or a part of it that is needed, went away while it was used
  `- NotEnoughResources   the cluster has less than the job asks for
 """
 
@@ -12,6 +13,10 @@ class ClusterError(Exception):
 
 class ClusterUnreachable(ClusterError, ConnectionError):
     """No Ray cluster answers at the address."""
+
+
+class ClusterLost(ClusterError, ConnectionError):
+    """Ray, or a part of it that is needed, went away while it was used."""
 
 
 class NotEnoughResources(ClusterError, ValueError):

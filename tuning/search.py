@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import yaml
@@ -76,6 +77,8 @@ def run_search(
     began = time.monotonic()
     have = local_resources() if address is None else None
     check_job(search.job, have)
+    if search.config.logging.mlflow and find_spec("mlflow") is None:
+        raise ConfigError("logging.mlflow: mlflow is not installed; pip install mlflow")
     if have:
         count_lanes(search.config.lanes, workers_of_lane(search.job, have), have)
     inputs = gather_inputs(search.job)

@@ -49,6 +49,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"trails": 5}, r"trails: no such setting; did you mean trials\?$"),
     ({"lanes": 99}, r"lanes: 99 lanes of 1 worker\(s\) do not fit"),
     ({"scheduler": {"grace": "0ep"}}, "scheduler.grace: a trial needs some training before"),
+    ({"logging": {"mlflow": "http://127.0.0.1:1"}}, "logging.mlflow: mlflow is not installed"),
     ({"space": {}}, "space: name at least one setting to search over"),
     (
         {"space": {"phases.1.learning_rat": RATES}},

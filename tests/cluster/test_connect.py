@@ -12,15 +12,26 @@ from typing import Any
 
 import pytest
 
-from unfreeze.cluster import WORKER_SETTINGS, ClusterUnreachable, connect, home_folder
+from unfreeze.cluster import (
+    WORKER_SETTINGS,
+    ClusterLost,
+    ClusterUnreachable,
+    connect,
+    home_folder,
+)
 from unfreeze.cluster.connect import _use_token
+
+
+class Lost(Exception):
+    """What Ray raises when a part of it is gone."""
 
 
 class FakeRay(SimpleNamespace):
     """Notes what it was asked, and in which environment."""
 
     def __init__(self, failure: Exception | None = None) -> None:
-        super().__init__(asked=[], ended=0, environment={}, failure=failure)
+        exceptions = SimpleNamespace(RayError=Lost)
+        super().__init__(asked=[], ended=0, environment={}, failure=failure, exceptions=exceptions)
 
     def init(self, **asked: Any) -> None:
         self.asked.append(asked)
@@ -104,6 +115,13 @@ def test_a_cluster_that_does_not_answer_is_named_on_one_line(
     where = address or "this machine"
     assert str(error.value) == f"no Ray cluster at {where}: nobody there"
     assert dict(os.environ) == before
+
+
+def test_a_ray_that_goes_away_while_it_is_used_is_said_on_one_line(ray: FakeRay) -> None:
+    said = r"^Ray failed: the actor died\. The same command goes on"
+    with pytest.raises(ClusterLost, match=said), connect("10.0.0.1:6379"):
+        raise Lost("the actor died\nThe actor is dead because its owner has died.")
+    assert ray.ended == 1
 
 
 def test_a_cluster_that_fails_without_a_word_is_unreachable_too(ray: FakeRay) -> None:
