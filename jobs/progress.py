@@ -36,6 +36,8 @@ class Progress:
     """What came of the phases that have ended."""
     shared_steps: int = 0
     """Steps at the beginning that were not trained here but taken over from another run."""
+    shared_seconds: float = 0.0
+    """What training those steps took where they were trained, without validations."""
     resumed_from: list[int] = field(default_factory=list)
     """Steps from which the job went on after a stop."""
 
@@ -79,6 +81,12 @@ class Progress:
         """Takes over all of another's."""
         for name in self.__dataclass_fields__:
             setattr(self, name, getattr(other, name))
+
+    def note_shared(self) -> None:
+        """All that was trained so far was trained by others."""
+        self.shared_steps = self.step
+        self.shared_seconds = self.phase_seconds + sum(phase["seconds"] for phase in self.phases)
+        self.resumed_from = []
 
     def to_data(self) -> dict[str, Any]:
         return asdict(self)

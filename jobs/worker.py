@@ -51,7 +51,7 @@ def train_to_the_end(run: Run, progress: Progress, starts: Sequence[CheckpointSt
             if store is own:
                 progress.resumed_from.append(progress.step)
             else:
-                progress.shared_steps = progress.step
+                progress.note_shared()
                 if run.companion.keeps_last:  # it may be the best, and has to be among our own
                     run.save_checkpoint(state, progress)
             run.tell("resumed", step=progress.step, shared=store is not own)

@@ -1,6 +1,7 @@
 """A clean environment, and worker processes that all tests share."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from worker_pool import WorkerPool
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Ray reads these when it is imported, which some test files do when they are collected.
+os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
 
 
 @pytest.fixture(scope="session", autouse=True)

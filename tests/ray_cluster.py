@@ -1,7 +1,6 @@
 """A Ray of the tests' own, and the processes that belong to it."""
 
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -16,11 +15,9 @@ import psutil
 
 @contextmanager
 def ray_head(folder: Path, num_cpus: int) -> Iterator[str]:
-    """A head node with a token, on loopback; its address. Ended with all its processes."""
+    """A head node with the tests' token, on loopback; its address. Ended with all processes."""
     port, dashboard = _free_port(), _free_port()
     os.environ.update(
-        RAY_AUTH_MODE="token",
-        RAY_AUTH_TOKEN=secrets.token_hex(32),
         RAY_API_SERVER_ADDRESS=f"http://127.0.0.1:{dashboard}",
         RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="0",
         RAY_USAGE_STATS_ENABLED="0",

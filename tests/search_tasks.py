@@ -46,7 +46,7 @@ def in_no_time(assignment: Assignment, bench: Bench, line: Line, every_s: float)
         "validations": lines,
         "cost": {
             **{"seconds": 0.0, "start_up_s": 0.0, "steps_run": 2},
-            **{"steps_shared": 0, "attempts": 1},
+            **{"steps_shared": 0, "seconds_shared": 0.0, "attempts": 1},
         },
     }
     root = root_of(assignment.order.job)

@@ -129,15 +129,14 @@ def expected_best_entry(
 
 
 def saved_entry(records: Mapping[str, Mapping[str, Any]], prefixes: int) -> dict[str, Any]:
-    """`saved` of result.json: what was not computed again. Seconds by each trial's own pace."""
+    """`saved` of result.json: what was not computed again.
+
+    The seconds are what those steps took where they were trained, without their validations.
+    """
     costs = [record["cost"] for record in records.values() if record["cost"]]
     run = sum(cost["steps_run"] for cost in costs)
     shared = sum(cost["steps_shared"] for cost in costs)
-    seconds = sum(
-        cost["steps_shared"] * cost["seconds"] / cost["steps_run"]
-        for cost in costs
-        if cost["steps_run"]
-    )
+    seconds = sum(cost["seconds_shared"] for cost in costs)
     return {
         "steps_run": run,
         "steps_shared": shared,

@@ -171,6 +171,7 @@ def _cost(assignment: Assignment, companion: TrialCompanion, progress: Progress)
             "start_up_s": companion.start_up_s,
             "steps_run": progress.step - shared,
             "steps_shared": shared,
+            "seconds_shared": progress.shared_seconds,
             "attempts": assignment.attempt + 1,
         },
         "shared": {"from_step": shared} if shared else None,

@@ -38,6 +38,7 @@ def test_progress_becomes_another_in_all_it_has() -> None:
         tokens=1000,
         phases=[{"index": 0, "ended": "length"}],
         shared_steps=4,
+        shared_seconds=1.5,
         resumed_from=[6],
     )
     fresh = Progress()
@@ -53,3 +54,13 @@ def test_shared_steps_survive_a_restart_and_are_none_in_older_checkpoints() -> N
     assert Progress.from_data(data).shared_steps == 4
     del data["shared_steps"]
     assert Progress.from_data(data).shared_steps == 0
+
+
+def test_what_was_taken_over_counts_with_the_time_that_it_took() -> None:
+    progress = Progress(
+        step=30, phase=1, phase_start=22, phase_seconds=4.0, phases=[{"seconds": 6.5}]
+    )
+    progress.resumed_from = [11]
+    progress.note_shared()
+    assert (progress.shared_steps, progress.shared_seconds) == (30, 10.5)
+    assert progress.resumed_from == []
