@@ -8,6 +8,7 @@ reads its token settings when it is imported, and `connect` sets them.
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from unfreeze.cluster import WORKER_SETTINGS, Workers
@@ -51,10 +52,11 @@ class WorkerGroup:
         return failure
 
     def end(self) -> None:
-        """Ends the group at once, wherever it is."""
+        """Ends the group at once, wherever it is. Where Ray is gone, the group is too."""
         import ray
 
-        ray.kill(self._trainer)
+        with suppress(ray.exceptions.RayError):
+            ray.kill(self._trainer)
 
 
 class _Trainer:

@@ -49,7 +49,7 @@ class _BrokerActor:
     ) -> tuple[list[dict[str, Any]], bool]:
         """Validations after the first `seen`, and whether it is over; waits for either.
 
-        Plain values: whoever reads an Outcome imports all of `jobs`, and torch with it.
+        Plain values, for a process of Tune that needs nothing more of ours.
         """
         await self._until(lambda: any(self._broker.news(id, seen)), patience_s)
         lines, outcome = self._broker.news(id, seen)

@@ -3,6 +3,7 @@
 import os
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
@@ -136,12 +137,15 @@ class Lanes:
         else:
             self._given_up += 1
 
-    def end(self) -> None:
-        """Sends all lanes home; those that do not go at once are ended."""
-        self._broker.tell("close")
-        deadline = time.monotonic() + 10
-        for lane in self._lanes.values():
-            while not lane.group.has_ended() and time.monotonic() < deadline:
-                time.sleep(0.05)
-            lane.group.end()
+    def end(self, patience_s: float = 10.0) -> None:
+        """Sends all lanes home; those that do not go within the patience are ended."""
+        from ray.exceptions import RayError
+
+        deadline = time.monotonic() + patience_s
+        with suppress(RayError):  # where Ray is gone, the lanes are too
+            self._broker.tell("close")
+            for lane in self._lanes.values():
+                while time.monotonic() < deadline and not lane.group.has_ended():
+                    time.sleep(0.05)
+                lane.group.end()
         self._lanes.clear()

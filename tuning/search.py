@@ -281,8 +281,10 @@ def _started(search: Search, root: ObjectStore) -> Iterator[tuple[BrokerHandle, 
         )
         try:
             yield broker, lanes
-        finally:
-            lanes.end()
+        except BaseException:  # nobody waits for trials after Ctrl-C
+            lanes.end(patience_s=0)
+            raise
+        lanes.end()
 
 
 def known_prefixes(root: ObjectStore) -> list[str]:

@@ -32,8 +32,7 @@ _SETTINGS = {
 
 
 def trainable_for(broker: BrokerHandle, metric: str, mode: Mode) -> type[tune.Trainable]:
-    """Tune's trial. The class is local, so that it travels by value: the process that runs it
-    imports Ray and nothing of ours that needs torch."""
+    """Tune's trial. The class is local, so that it travels by value, the broker's handle in it."""
     actor = broker.actor
     pick = max if mode == "max" else min
 
@@ -109,8 +108,8 @@ class TrialSearcher(_NotRestored, Searcher):
 class _Watcher(_NotRestored, Callback):
     """Tune tells it of each turn of its loop."""
 
-    def __init__(self, broker: BrokerHandle, each_turn: Callable[[], None]) -> None:
-        self._broker, self._each_turn = broker, each_turn
+    def __init__(self, each_turn: Callable[[], None]) -> None:
+        self._each_turn = each_turn
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._each_turn()
@@ -127,7 +126,7 @@ def run_trials(
 ) -> None:
     """Runs all trials. `ahead`: how many may be proposed and not yet over."""
     metric, mode = search.metric, search.mode
-    callbacks: list[Any] = [_Watcher(broker, each_turn), *_loggers(search)]
+    callbacks: list[Any] = [_Watcher(each_turn), *_loggers(search)]
     with _quiet_settings(), tempfile.TemporaryDirectory(prefix="unfreeze-tune-") as folder:
         tuner = tune.Tuner(
             # A byte of memory: Tune wants something, and CPUs are for the lanes.

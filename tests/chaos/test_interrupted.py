@@ -70,7 +70,7 @@ def test_an_interrupted_job_ends_cleanly_and_the_same_command_goes_on(
         assert first.returncode == 130, errors
         assert errors.strip().endswith("goes on from the newest checkpoint"), errors
         assert "Traceback" not in errors
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 30
         while (left := processes_of(str(tmp_path))) and time.monotonic() < deadline:
             time.sleep(0.5)
         assert not left, [process.cmdline() for process in left]
