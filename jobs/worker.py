@@ -98,11 +98,10 @@ def open_run(
     batches = plan_batches(
         job.training.batch_size, dist.get_world_size(), job.training.micro_batch_size
     )
-    steps_per_epoch = -(-len(inputs.data.splits["train"]) // batches.batch_size)
     pad_id = load_tokenizer(inputs.located, job.model).pad_token_id
     return Run(
         job=job,
-        phases=plan_phases(job, inputs.model_plan.names, steps_per_epoch),
+        phases=plan_phases(job, inputs.model_plan.names, inputs.steps_per_epoch),
         model_plan=inputs.model_plan,
         data=inputs.data,
         batches=batches,
