@@ -1,6 +1,9 @@
 """A real HTTP proxy before an S3 server that has bad days when it is told to."""
 
 import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -25,6 +28,19 @@ class Proxy(ThreadingHTTPServer):
 
     def fail(self, way: str, times: int) -> None:
         self.way, self.failures, self.seen = way, times, 0
+
+
+@contextmanager
+def running_proxy(upstream: str) -> Iterator[Proxy]:
+    """A proxy that serves as long as the block."""
+    with Proxy(upstream) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield proxy
+        finally:
+            proxy.shutdown()
+            thread.join()
 
 
 class Relay(BaseHTTPRequestHandler):

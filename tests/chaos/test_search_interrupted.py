@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import psutil
 import pytest
 import searches
 import yaml
-from flaky_proxy import Proxy
+from flaky_proxy import Proxy, running_proxy
 
 from unfreeze.storage import ObjectStore, embedded, open_store
 from unfreeze.storage.s3 import S3Client, S3Store
@@ -40,12 +39,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Embedd
 
 @pytest.fixture
 def proxy(server: embedded.EmbeddedServer) -> Iterator[Proxy]:
-    with Proxy(server.endpoint) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with running_proxy(server.endpoint) as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 class Command:

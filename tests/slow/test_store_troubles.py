@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import tiny
 import worker_tasks
-from flaky_proxy import Proxy
+from flaky_proxy import Proxy, running_proxy
 from worker_pool import RemoteError, WorkerPool
 
 from unfreeze.storage import CheckpointStore, ObjectStore, embedded, open_store
@@ -28,12 +28,8 @@ def server() -> Iterator[embedded.EmbeddedServer]:
 
 @pytest.fixture
 def proxy(server: embedded.EmbeddedServer) -> Iterator[Proxy]:
-    with Proxy(server.endpoint) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with running_proxy(server.endpoint) as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """A store that fails now and then, on a real socket: boto3 sees what a bad day looks like."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from flaky_proxy import Proxy
+from flaky_proxy import Proxy, running_proxy
 
 from unfreeze.storage import (
     FolderStore,
@@ -23,12 +22,8 @@ from unfreeze.storage.s3 import S3Client, S3Store
 
 @pytest.fixture(scope="module")
 def relay(server: EmbeddedServer) -> Iterator[Proxy]:
-    with Proxy(server.endpoint) as proxy:
-        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with running_proxy(server.endpoint) as proxy:
         yield proxy
-        proxy.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
