@@ -53,11 +53,10 @@ def plan_job(job: JobConfig, inputs: Inputs | None = None) -> JobPlan:
     """Reads the data and the model's configuration, not its weights. Raises UserMistake."""
     inputs = inputs or gather_inputs(job)
     rows = {name: len(split) for name, split in inputs.data.splits.items()}
-    steps_per_epoch = -(-rows["train"] // job.training.batch_size)
     return JobPlan(
         sizes=inputs.model_plan.sizes,
-        phases=plan_phases(job, inputs.model_plan.names, steps_per_epoch),
-        steps_per_epoch=steps_per_epoch,
+        phases=plan_phases(job, inputs.model_plan.names, inputs.steps_per_epoch),
+        steps_per_epoch=inputs.steps_per_epoch,
         rows=rows,
         warnings=inputs.data.warnings,
     )
