@@ -59,6 +59,8 @@ def test_an_interrupted_job_ends_cleanly_and_the_same_command_goes_on(
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # Where the tests run in the background, a shell has switched Ctrl-C off for them.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert first.stdout is not None
         for line in first.stdout:
