@@ -59,6 +59,11 @@ def pick_trials(
     return [trials[id] for id in [*best, *default]]
 
 
+def to_judge(winner: Contender, default: Contender | None) -> list[Contender]:
+    """Whose runs meet the test rows, each once (pure)."""
+    return [winner] if default is None or default is winner else [winner, default]
+
+
 class Finals:
     """Runs the finalists on the lanes and chooses among them."""
 
@@ -93,23 +98,24 @@ class Finals:
         ]
         return choose(entries, self._search.mode)
 
-    def judge(self, judged: Sequence[Contender], exported: Contender, wait: Wait) -> int:
+    def judge(self, winner: Contender, default: Contender | None, wait: Wait) -> int:
         """Scores the test rows, once for each winner; how often they were touched so far.
 
-        The touch is written down before it happens.
+        The default configuration is scored beside it, if it is a finalist. The winner's best seed
+        is exported. The touch is written down before it happens.
         """
-        seed = best_seed(exported, self._search.mode)
+        seed = best_seed(winner, self._search.mode)
         if self._search.job.data.test is not None:
-            self._note_touch(exported.trial)
+            self._note_touch(winner.trial)
         orders = [
             Order(
                 id=f"judge-{place}",
                 place=place,
                 job=self._job(contender.trial, n),
                 kind="judge",
-                exports=contender is exported and n == contender.seeds[seed],
+                exports=contender is winner and n == contender.seeds[seed],
             )
-            for contender in judged
+            for contender in to_judge(winner, default)
             for n, place in zip(contender.seeds, contender.places, strict=True)
         ]
         for order in orders:

@@ -220,7 +220,7 @@ def _decide(
     winner = next(c for c in contenders if c.trial.id == choice.winner)
     default = next((c for c in contenders if c.trial.is_default), None)
     live.begin("judging", [])
-    touches = finals.judge([winner, *([default] if default else [])], winner, live.wait_for)
+    touches = finals.judge(winner, default, live.wait_for)
     root.put(BEST_JOB, job_yaml(finals.job_of_winner(winner)))
     test = None
     if "test" in splits:

@@ -9,7 +9,7 @@ from unfreeze.jobs.config import Mode
 from unfreeze.storage import FolderStore, ObjectNotFound
 from unfreeze.tuning.errors import NoTrialFinished
 from unfreeze.tuning.estimate import Estimate
-from unfreeze.tuning.finalists import Contender, best_seed, pick_trials, read_logits
+from unfreeze.tuning.finalists import Contender, best_seed, pick_trials, read_logits, to_judge
 from unfreeze.tuning.trials import Trial
 
 
@@ -73,6 +73,13 @@ def test_the_model_that_is_kept_is_the_best_on_the_validation_rows() -> None:
     assert best_seed(contender(0.6, 0.8, 0.7), "max") == 1
     assert best_seed(contender(0.6, 0.8, 0.7), "min") == 0
     assert best_seed(contender(0.8, 0.8), "max") == 0, "the first of equals"
+
+
+def test_a_default_that_wins_is_judged_once() -> None:
+    winner, default = contender(0.8), contender(0.6)
+    assert to_judge(winner, default) == [winner, default]
+    assert to_judge(winner, None) == [winner]
+    assert to_judge(winner, winner) == [winner]
 
 
 def test_logits_are_read_as_they_were_written(tmp_path: Any) -> None:
