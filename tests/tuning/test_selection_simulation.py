@@ -95,6 +95,7 @@ def simulate(case: Scenario, draw: np.random.Generator) -> Search:
     finalists = [
         Finalist(
             trial=str(i),
+            name=str(i),
             frozen_share=draw.random(),
             estimate=estimate("accuracy", logits, ones(case.validation_rows), seed=0),
         )
