@@ -12,9 +12,9 @@ class Finalist:
     """A configuration that was trained again with several seeds."""
 
     trial: str
+    """The trial whose settings these are."""
     name: str
     """What people call it, such as "trial 3"."""
-    """The trial whose settings these are."""
     frozen_share: float
     """Mean over training steps of the fraction of parameters that are frozen."""
     estimate: Estimate
