@@ -8,7 +8,8 @@ setup: .venv/stamp  ## the virtual environment, with pinned dependencies
 
 .venv/stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt pip setuptools wheel
+	# seqeval comes as source and is built with setuptools-scm.
+	$(BIN)/pip install -q -c constraints.txt pip setuptools setuptools-scm wheel
 	$(BIN)/pip install -q --no-build-isolation -c constraints.txt -e ".[dev,bench]"
 	touch .venv/stamp
 
@@ -31,7 +32,7 @@ fmt: setup
 	$(BIN)/ruff format .
 
 test: setup  ## everything that needs no GPU
-	$(BIN)/python examples/fetch_demo.py
+	$(BIN)/python examples/fetch_demo.py reviews ner
 	$(BIN)/pytest
 
 test-fast: setup  ## what takes seconds

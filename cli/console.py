@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from unfreeze.cli.words import count, duration, metrics, size
 from unfreeze.jobs import JobResult
+from unfreeze.jobs.verdict import gap
 
 # Without a terminal a progress bar would be a flood; a line this often shows that it lives.
 _PLAIN_LINE_EVERY_S = 10.0
@@ -115,10 +116,11 @@ class Console:
 
     def _show_validation(self, message: dict[str, Any]) -> None:
         best = "  (best so far)" if message["best"] else ""
-        gap = message["validation"]["loss"] - message["train"]["loss"]
+        apart = gap(message, "loss", "min")
         self._line(
             f"  step {count(message['step'])}, epoch {message['epoch']:.2f}: validation "
-            f"{metrics(message['validation'])}; loss gap to training {gap:+.4f}{best}"
+            f"{metrics(message['validation'])}"
+            f"{'' if apart is None else f'; loss gap to training {apart:+.4f}'}{best}"
         )
 
     def _show_checkpoint(self, message: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ VERBS = {
     "plan": "what a job would train, or a search would try; launches nothing",
     "show": "the result of a job or a search, in the terminal",
     "report": "rebuild the HTML report of a job or a search",
-    "predict": "label new texts with a finished job's model",
+    "predict": "what a finished job's model says of new rows",
     "checkpoints": "list, verify, pull or prune the checkpoints of a job",
     "storage": "the S3 server that comes with unfreeze: up, down, status",
     "schema": "JSON schema of the files that people write, for editors",

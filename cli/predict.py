@@ -11,10 +11,10 @@ from unfreeze.cli.options import ENDPOINT, RUN
 @click.command("predict")
 @RUN
 @ENDPOINT
-@click.option("--input", "source", required=True, metavar="FILE", help="Texts: jsonl, csv, ...")
+@click.option("--input", "source", required=True, metavar="FILE", help="Rows: jsonl, csv, ...")
 @click.option("--output", type=click.File("w"), default="-", help="jsonl; default: the terminal.")
 def command(run: str, endpoint: str | None, source: str, output: IO[str]) -> None:
-    """Label the texts in FILE with the model of RUN: a job file, or the run's uri."""
+    """What the model of RUN says of the rows in FILE. RUN: a job file, or the run's uri."""
     from unfreeze.jobs.config import SourceConfig
     from unfreeze.jobs.inputs import cache_folder
     from unfreeze.jobs.predict import predict

@@ -4,12 +4,13 @@ The order is a function of (seed, epoch) alone, and not of the number of workers
 go on at any step and at another world size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unfreeze.jobs.token_store import Split
+from unfreeze.jobs.token_store import IDS, Split
 
 Rows = NDArray[np.int64]
 Lengths = NDArray[np.integer]
@@ -66,28 +67,28 @@ def score_batches(lengths: Lengths, batch_size: int, workers: int) -> list[list[
     return [[step[rank::workers] for rank in range(workers)] for step in steps]
 
 
-def collate(split: Split, rows: Rows | Sequence[int], pad_id: int) -> dict[str, NDArray[np.int64]]:
-    """The rows as arrays, padded on the right to the longest of them.
+def padded(
+    split: Split, examples: Rows | Sequence[int], fill: Mapping[str, int]
+) -> dict[str, NDArray[Any]]:
+    """The examples as arrays, each sequence padded on the right to its longest with its `fill`.
 
-    For no rows it gives one made-up example, two tokens of the first row, so that a rank without
+    With `attention_mask` for the ids, and the values as they are, `weights` among them.
+    For no examples it gives a made-up one, two tokens of the first example, so that a rank without
     work still takes part in the collective operations of a step. The caller must give it no weight.
     """
-    rows = np.asarray(rows, np.int64)
-    lengths = split.lengths[rows]
-    if not len(rows):
-        rows, lengths = np.zeros(1, np.int64), np.minimum(split.lengths[:1], 2)
-    columns = np.arange(lengths.max())
-    filled = columns < lengths[:, None]
-    places = (split.offsets[rows][:, None] + columns)[filled]
-    arrays = {
-        "input_ids": np.full(filled.shape, pad_id, np.int64),
-        "attention_mask": filled.astype(np.int64),
-        "labels": split.label_ids[rows],
-    }
-    arrays["input_ids"][filled] = split.flat_tokens[places]
-    if split.flat_token_types is not None:
-        arrays["token_type_ids"] = np.zeros(filled.shape, np.int64)
-        arrays["token_type_ids"][filled] = split.flat_token_types[places]
+    nothing = not len(examples)
+    examples = np.zeros(1, np.int64) if nothing else np.asarray(examples, np.int64)
+    arrays = {name: values[examples] for name, values in split.values.items()}
+    arrays["weights"] = split.weights[examples]
+    for name, flat in split.sequences.items():
+        offsets = split.offsets_of(name)
+        lengths = offsets[examples + 1] - offsets[examples]
+        columns = np.arange(min(2, lengths.max()) if nothing else lengths.max())
+        filled = columns < lengths[:, None]
+        arrays[name] = np.full(filled.shape, fill[name], np.int64)
+        arrays[name][filled] = flat[(offsets[examples][:, None] + columns)[filled]]
+        if name == IDS:
+            arrays["attention_mask"] = filled.astype(np.int64)
     return arrays
 
 

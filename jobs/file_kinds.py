@@ -7,17 +7,21 @@ import bz2
 import gzip
 import json
 import lzma
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BufferedIOBase
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from unfreeze.jobs.conll import read_sentences
+from unfreeze.jobs.squad import is_squad, read_questions
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of file, and how `datasets` loads it."""
+    """A kind of file, and how `datasets` loads it, or we do (READERS)."""
 
     name: str
     loader: str
@@ -28,6 +32,14 @@ class Kind:
 # Only an empty field means "nothing": "NA", "None" and "null" are texts that people write.
 _CSV = {"keep_default_na": False, "na_values": [""]}
 _JSON_LINES = Kind("JSON lines", "json")
+CONLL = Kind("CoNLL", "conll")
+SQUAD = Kind("SQuAD", "squad")
+READERS: dict[str, Callable[[BufferedIOBase], Iterator[dict[str, Any]]]] = {
+    CONLL.loader: read_sentences,
+    SQUAD.loader: read_questions,
+}
+"""What reads the rows of a file that `datasets` cannot read. They raise ValueError."""
+TEXT = Kind("text", "text", {"encoding": "utf-8-sig"})
 _PARQUET = Kind("parquet", "parquet", text=False)
 _KINDS = {
     ".jsonl": _JSON_LINES,
@@ -35,9 +47,11 @@ _KINDS = {
     ".json": Kind("JSON", "json"),
     ".csv": Kind("csv", "csv", _CSV),
     ".tsv": Kind("tsv", "csv", _CSV | {"sep": "\t"}),
+    **dict.fromkeys((".conll", ".bio", ".iob", ".iob2", ".bioes", ".bilou", ".bmes"), CONLL),
     ".parquet": _PARQUET,
     ".pq": _PARQUET,
     ".arrow": Kind("arrow", "arrow", text=False),
+    ".txt": TEXT,
 }
 _COMPRESSED = (".gz", ".bz2", ".xz")
 _MAGIC = {
@@ -61,6 +75,12 @@ def kind_of(file: Path) -> Kind | None:
         return None
     name = file.with_suffix("") if file.suffix.lower() in _COMPRESSED else file
     return _KINDS.get(name.suffix.lower())
+
+
+def kind_within(file: Path, kind: Kind) -> Kind:
+    """JSON may be laid out as SQuAD is: then it is of that kind."""
+    with _open(file) as stream:
+        return SQUAD if kind.name == "JSON" and is_squad(stream.read(4096)) else kind
 
 
 def unlike_its_name(file: Path) -> str | None:
@@ -87,6 +107,12 @@ def broken_line(file: Path, kind: Kind) -> str | None:
     if not kind.text:
         return None
     with _open(file) as stream:
+        if kind.loader in READERS:
+            try:
+                deque(READERS[kind.loader](stream), maxlen=0)
+            except ValueError as error:
+                return str(error)
+            return None
         for number, line in enumerate(stream, 1):
             try:
                 text = line.decode("utf-8-sig")
@@ -95,6 +121,13 @@ def broken_line(file: Path, kind: Kind) -> str | None:
             if kind is _JSON_LINES and text.strip() and (problem := _not_an_object(text)):
                 return f"line {number} {problem}"
     return None
+
+
+def rows_of(files: Sequence[Path], loader: str) -> Iterator[dict[str, Any]]:
+    """Of files of a kind that has a reader, one at a time. Raises ValueError."""
+    for file in files:
+        with _open(file) as stream:
+            yield from READERS[loader](stream)
 
 
 def _not_an_object(text: str) -> str | None:

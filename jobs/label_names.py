@@ -1,20 +1,17 @@
 """Labels as names, whatever a file has them as, and their order."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 
-def label_name(value: Any, declared: Sequence[str] | None = None) -> str | None:
-    """The label's name; None if there is none. `declared` are the names of a ClassLabel column.
+def label_name(value: Any) -> str | None:
+    """The label's name; None if there is none.
 
-    A csv column with one empty field reads 1 as 1.0, and hub data sets mark unlabelled rows by -1:
-    both must not make new labels.
+    A csv column with one empty field reads 1 as 1.0, which must not make a new label.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    if declared is not None:
-        return declared[value] if 0 <= value < len(declared) else None
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and value.is_integer():

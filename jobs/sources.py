@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,23 @@ from filelock import FileLock
 
 from unfreeze.jobs.config import SourceConfig
 from unfreeze.jobs.errors import DataError
-from unfreeze.jobs.file_kinds import Kind, broken_line, kind_of, unlike_its_name
+from unfreeze.jobs.file_kinds import (
+    READERS,
+    SQUAD,
+    TEXT,
+    Kind,
+    broken_line,
+    kind_of,
+    kind_within,
+    rows_of,
+    unlike_its_name,
+)
+from unfreeze.jobs.squad import FEATURES
 from unfreeze.storage import BucketNotFound, InvalidUri, ObjectNotFound, fetch_uri
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _GLOB = re.compile(r"[*?\[]")
+_BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+|(?:\n[^\S\n]*)+\Z")  # before and behind a text
 _SPLIT_NAMES = {
     "train": "train",
     "validation": "validation",
@@ -49,10 +62,10 @@ def read_source(
             files = _fetched(where, path, endpoint, cache)
             if len(files) > 1:
                 files = _in_folder(where, path, files, source.split or split)
-            return _read_files(files, path, split, cache)
+            return _read_files(files, source, split, cache)
         local = _local_files(where, path, source.split or split)
         if local is not None:
-            return _read_files(local, path, split, cache)
+            return _read_files(local, source, split, cache)
         return _read_hub(source, split, cache)
 
 
@@ -117,6 +130,8 @@ def _in_folder(where: str, folder: str, files: Sequence[Path], split: str) -> li
     Without that, `train: reviews/` would take reviews/test.jsonl in as well.
     """
     files = [p for p in files if kind_of(p) and p.name not in _NOT_ROWS and p.is_file()]
+    if any(kind_of(file) is not TEXT for file in files):  # beside rows, text is a note on them
+        files = [file for file in files if kind_of(file) is not TEXT]
     if not files:
         raise DataError(f"{where}: {folder}: no data files in this folder (jsonl, csv, parquet ..)")
     by_name = {file: _split_in_name(file) for file in files}
@@ -134,21 +149,28 @@ def _split_in_name(file: Path) -> str | None:
     return _SPLIT_NAMES.get(re.split(r"[^a-z]", file.name.lower(), maxsplit=1)[0])
 
 
-def _read_files(files: Sequence[Path], path: str, split: str, cache: Path) -> datasets.Dataset:
-    where = f"data.{split}"
-    kinds = {kind.name: kind for file in files if (kind := kind_of(file))}
+def _read_files(
+    files: Sequence[Path], source: SourceConfig, split: str, cache: Path
+) -> datasets.Dataset:
+    where, path = f"data.{split}", source.path
     unknown = [file.name for file in files if not kind_of(file)]
     if unknown:
         raise DataError(
             f"{where}: {unknown[0]}: unknown kind of file; "
-            "known are jsonl, json, csv, tsv, parquet and arrow"
+            "known are jsonl, json, csv, tsv, conll, parquet, arrow and txt"
         )
-    if len(kinds) > 1:
-        raise DataError(f"{where}: {path}: mixes {' and '.join(sorted(kinds))} files")
     for file in files:
         if problem := unlike_its_name(file):
             raise DataError(f"{where}: {file}: {problem}")
+    found = [kind_within(file, kind) for file in files if (kind := kind_of(file))]
+    kinds = {kind.name: kind for kind in found}
+    if len(kinds) > 1:
+        raise DataError(f"{where}: {path}: mixes {' and '.join(sorted(kinds))} files")
     (kind,) = kinds.values()
+    if kind is TEXT:
+        kind = replace(kind, options={**kind.options, "sample_by": source.rows or "document"})
+    elif source.rows:
+        raise DataError(f"{where}.rows: for text files (.txt) only; {files[0].name} has rows")
     folder = cache / "rows" / _key(files, kind)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
@@ -160,7 +182,8 @@ def _read_files(files: Sequence[Path], path: str, split: str, cache: Path) -> da
 def _key(files: Sequence[Path], kind: Kind) -> str:
     """By content, not by name and time as `datasets` does: a changed file is always noticed,
     and one that is only fetched again is not built again."""
-    digest = hashlib.sha256(f"{_BUILT_WITH} {kind.name}".encode())
+    rows = kind.options.get("sample_by", "")
+    digest = hashlib.sha256(f"{_BUILT_WITH} {kind.name} {rows}".encode())
     for file in files:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
@@ -171,21 +194,36 @@ def _build(files: Sequence[Path], kind: Kind, where: str, folder: Path) -> None:
     """Writes the rows of `files` as arrow into `folder`, all or nothing."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".building-") as scratch:
         try:
-            rows = datasets.load_dataset(
-                kind.loader,
-                data_files=[str(file.resolve()) for file in files],
-                split="train",
-                cache_dir=f"{scratch}/datasets",
-                **kind.options,
-            )
+            rows = _loaded(files, kind, f"{scratch}/datasets")
         except datasets.exceptions.DatasetGenerationError as error:
             raise DataError(f"{where}: {_reason(files, kind, error)}") from error
         except ValueError as error:
             if "corresponds to no data" not in str(error):
                 raise DataError(f"{where}: {files[0]}: {_line(error)}") from error
             raise DataError(f"{where}: {files[0]}: there are no rows in it") from None
+        if kind.options.get("sample_by", "document") != "document":
+            rows = rows.map(_without_blanks, input_columns="text", batched=True)
         rows.save_to_disk(f"{scratch}/rows")
         os.replace(f"{scratch}/rows", folder)
+
+
+def _loaded(files: Sequence[Path], kind: Kind, cache: str) -> datasets.Dataset:
+    if kind.loader in READERS:
+        asked = {"files": tuple(files), "loader": kind.loader}
+        features = FEATURES if kind is SQUAD else None
+        return datasets.Dataset.from_generator(rows_of, features, cache, gen_kwargs=asked)
+    return datasets.load_dataset(
+        kind.loader,
+        data_files=[str(file.resolve()) for file in files],
+        split="train",
+        cache_dir=cache,
+        **kind.options,
+    )
+
+
+def _without_blanks(texts: Sequence[str]) -> dict[str, list[str]]:
+    """Paragraphs or lines, without the blank lines before, between and behind them."""
+    return {"text": [_BLANK_LINES.sub("", text) for text in texts if text.strip()]}
 
 
 def _reason(files: Sequence[Path], kind: Kind, error: Exception) -> str:

@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 Rows = NDArray[np.int64]
 
 
-def text_key(text: str, text_pair: str | None = None) -> bytes:
+def text_key(*texts: str) -> bytes:
     """Equal for rows that count as the same text: case and white space are ignored.
 
     Copies of a text usually differ in just these, and an uncased model does not see them, so
     telling such rows apart would let training rows into the validation split.
     """
-    parts = (text,) if text_pair is None else (text, text_pair)
-    same = "\0".join(" ".join(part.casefold().split()) for part in parts)
+    same = "\0".join(" ".join(text.casefold().split()) for text in texts)
     return hashlib.blake2b(same.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 

@@ -3,7 +3,7 @@
 search.yaml                        the search, resolved
 trials/<id>/plan.json              a trial that was proposed: number, settings
 trials/<id>/record.json            what came of it; comes last, and a trial with it is over
-trials/<id>/{metrics.jsonl, best-logits.safetensors}
+trials/<id>/{metrics.jsonl, best-statistics.safetensors}
 prefixes/<key>/                    checkpoints to start from
 finalists/<id>-seed<n>/            as trials/, with the best checkpoint kept
 tests/<id>.json                    the test rows were scored for this winner
@@ -17,7 +17,6 @@ from unfreeze.storage import ObjectStore, RetryPolicy, open_store
 __all__ = [
     "BEST_JOB",
     "FINALISTS",
-    "LOGITS",
     "METRICS",
     "MODEL",
     "PLAN",
@@ -26,8 +25,9 @@ __all__ = [
     "REPORT",
     "RESULT",
     "SEARCH",
+    "STATISTICS",
     "TESTS",
-    "TEST_LOGITS",
+    "TEST_STATISTICS",
     "TRIALS",
     "root_of",
 ]
@@ -39,8 +39,8 @@ PREFIXES = "prefixes"
 TESTS = "tests"
 PLAN = "plan.json"
 RECORD = "record.json"
-LOGITS = "best-logits.safetensors"
-TEST_LOGITS = "test-logits.safetensors"
+STATISTICS = "best-statistics.safetensors"
+TEST_STATISTICS = "test-statistics.safetensors"
 BEST_JOB = "best_job.yaml"
 
 # A search is long: it outlasts a store that is away for a minute.

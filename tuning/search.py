@@ -12,7 +12,6 @@ from typing import Any
 import yaml
 
 from unfreeze.cluster import cluster_resources, connect, local_resources
-from unfreeze.jobs.classification import TextClassification
 from unfreeze.jobs.config import JobConfig
 from unfreeze.jobs.errors import ConfigError
 from unfreeze.jobs.finish import versions
@@ -24,15 +23,15 @@ from unfreeze.storage import ObjectNotFound, ObjectStore, check_reachable, open_
 from unfreeze.tuning.broker_actor import BrokerHandle
 from unfreeze.tuning.files import (
     BEST_JOB,
-    LOGITS,
     PREFIXES,
     REPORT,
     RESULT,
     SEARCH,
-    TEST_LOGITS,
+    STATISTICS,
+    TEST_STATISTICS,
     root_of,
 )
-from unfreeze.tuning.finalists import Finals, pick_trials, read_logits
+from unfreeze.tuning.finalists import Finals, pick_trials, read_statistics
 from unfreeze.tuning.lanes import Lanes, count_lanes, workers_of_lane
 from unfreeze.tuning.live import Live
 from unfreeze.tuning.proposers import GridProposer, OptunaProposer, Proposer, RandomProposer
@@ -92,7 +91,7 @@ def run_search(
         return SearchResult(root.uri, finished, was_finished=True)
     for warning in inputs.data.warnings:
         show({"kind": "warning", "text": warning})
-    show({"kind": "checked", "rows": {name: len(s) for name, s in inputs.data.splits.items()}})
+    show({"kind": "checked", "rows": {name: s.units for name, s in inputs.data.splits.items()}})
     with connect(address):
         result = _run(search, inputs, forks, root, show)
     result["seconds"] = time.monotonic() - began
@@ -211,11 +210,11 @@ def _decide(
     written = {trial.id: record for trial, record in read_trials(root) if record}
     records = {id: written[id] for id in trials.all if id in written}
     top = search.config.finalists.top
-    splits = inputs.data.splits
-    label_ids = splits["validation"].label_ids
+    splits, metrics = inputs.data.splits, inputs.task.metrics
+    metric = next(each for each in metrics if each.name == search.metric)
     picked = pick_trials(records, trials.all, top, search.mode)
     live.begin("finalists", [order.id for trial in picked for order in finals.orders(trial)])
-    contenders = finals.run(picked, label_ids, live.wait_for)
+    contenders = finals.run(picked, metric, live.wait_for)
     choice = finals.choose(contenders)
     winner = next(c for c in contenders if c.trial.id == choice.winner)
     default = next((c for c in contenders if c.trial.is_default), None)
@@ -224,18 +223,13 @@ def _decide(
     root.put(BEST_JOB, job_yaml(finals.job_of_winner(winner)))
     test = None
     if "test" in splits:
-        of_winner = finals.logits(winner, TEST_LOGITS)
-        of_default = finals.logits(default, TEST_LOGITS) if default else None
-        test = test_entry(
-            search,
-            of_winner,
-            of_winner if default is winner else of_default,
-            splits["test"].label_ids,
-            TextClassification(inputs.data.labels).metrics,
-            touches,
-        )
+        of_winner = finals.statistics(winner, TEST_STATISTICS)
+        of_default = finals.statistics(default, TEST_STATISTICS) if default else None
+        if default is winner:
+            of_default = of_winner
+        test = test_entry(metric, of_winner, of_default, metrics, touches)
     finished = [id for id, r in records.items() if r["state"] == "finished" and r["best"]]
-    logits = [read_logits(root, trials.all[id].place, LOGITS) for id in finished]
+    statistics = (read_statistics(root, trials.all[id].place, STATISTICS) for id in finished)
     result = {
         "name": search.config.name,
         "kind": "search",
@@ -251,11 +245,10 @@ def _decide(
         "finalists": finalist_entries(contenders, choice, search.mode),
         "winner": winner_entry(winner, choice, search),
         "test": test,
-        "optimism": optimism_entry(search, logits, label_ids),
+        "optimism": optimism_entry(metric, statistics),
         "expected_best": expected_best_entry(records, search),
         "saved": saved_entry(records, len(known_prefixes(root))),
-        "labels": inputs.data.labels,
-        "rows": {name: len(split) for name, split in splits.items()},
+        "rows": {name: split.units for name, split in splits.items()},
         "job": search.job.to_data(),
         "versions": versions(),
     }

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unfreeze.jobs.config import Mode
+from unfreeze.jobs.metrics import Mode
 from unfreeze.tuning.estimate import Estimate
 
 

@@ -6,21 +6,25 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Protocol
 
-import safetensors.numpy
+import numpy as np
 import torch
 import torch.distributed as dist
+from torch import nn
 
-from unfreeze.jobs.checkpointing import BEST_LOGITS_FILE, BackgroundWriter
+from unfreeze.jobs.checkpointing import BEST_STATISTICS_FILE, BackgroundWriter
 from unfreeze.jobs.companion import Fork, Signals
 from unfreeze.jobs.config import JobConfig
 from unfreeze.jobs.errors import LossNotFinite, RunStopped
-from unfreeze.jobs.finish import best_model, export, logits_of
+from unfreeze.jobs.finish import best_model, export, judged_statistics
 from unfreeze.jobs.inputs import Inputs, gather_inputs, inputs_for
+from unfreeze.jobs.metrics import to_bytes
 from unfreeze.jobs.progress import Progress
 from unfreeze.jobs.run import Run
+from unfreeze.jobs.tasks import open_task
+from unfreeze.jobs.tasks.task import Task
 from unfreeze.jobs.worker import keep_quiet, open_run, train_to_the_end
 from unfreeze.storage import CheckpointStore, ObjectStore, StorageError
-from unfreeze.tuning.files import LOGITS, METRICS, PREFIXES, RECORD, TEST_LOGITS, root_of
+from unfreeze.tuning.files import METRICS, PREFIXES, RECORD, STATISTICS, TEST_STATISTICS, root_of
 from unfreeze.tuning.freezing import freeze_of
 from unfreeze.tuning.orders import Assignment, Outcome, State
 from unfreeze.tuning.record import make_record, report_line, validation_lines
@@ -115,7 +119,7 @@ class TrialCompanion:
             assert self.run
             lines = lines_of(self.run)
             for line in lines[self._reported :]:
-                self._line.report(report_line(line, self.run.job.training.metric, self.run.mode))
+                self._line.report(report_line(line, self.run.job.metric, self.run.job.mode))
             self._reported = len(lines)
 
 
@@ -183,15 +187,15 @@ def _leave_record(run: Run, outcome: Outcome, place: ObjectStore) -> None:
     record = make_record(
         outcome,
         lines_of(run),
-        metric=run.job.training.metric,
-        mode=run.mode,
+        metric=run.job.metric,
+        mode=run.job.mode,
         freeze=freeze_of(run.phases, run.model_plan.sizes, run.steps_per_epoch),
         learning_rate=[phase for phase in run.phases if phase.max_steps][-1].learning_rate,
     )
     place.put(METRICS, run.metrics_bytes())
     notes = run.notes()
-    if BEST_LOGITS_FILE in notes:
-        place.put(LOGITS, notes[BEST_LOGITS_FILE])
+    if BEST_STATISTICS_FILE in notes:
+        place.put(STATISTICS, notes[BEST_STATISTICS_FILE])
     place.put(RECORD, json.dumps(record).encode())
 
 
@@ -210,11 +214,21 @@ def _judge(assignment: Assignment, bench: Bench, root: ObjectStore) -> Outcome:
     place = root.under(order.place)
     run = open_run(inputs, keep_quiet, place, bench.writer)
     model, _ = best_model(run)
+    run.task = _after_training(run, model)
     if "test" in run.data.splits:
-        logits = logits_of(run, model, "test")
+        statistics = judged_statistics(run, model, "test")
         if dist.get_rank() == 0:
-            place.put(TEST_LOGITS, safetensors.numpy.save({"logits": logits}))
+            place.put(TEST_STATISTICS, to_bytes(statistics))
     if order.exports and dist.get_rank() == 0:
-        export(run, model, inputs, root)
+        export(run, model, inputs, root, run.task.configuration())
     dist.barrier()
     return Outcome("finished", "judged", {"cost": {"seconds": time.monotonic() - began}})
+
+
+def _after_training(run: Run, model: nn.Module) -> Task:
+    """The task, with what it learns from the validation rows at the end. A collective call."""
+    split = run.data.splits["validation"]
+    with torch.no_grad():
+        kept = run.scorer.keep(model, split, np.arange(split.units), thorough=True)
+    learned, _ = run.task.finish(kept, split)
+    return open_task(run.job.task, run.task.learned | learned)

@@ -3,10 +3,11 @@
 import time
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from unfreeze.jobs.batches import collate, epoch_batches, score_batches, split_batch
-from unfreeze.jobs.token_store import Split, TokenizedRows, write_split
+from unfreeze.jobs.batches import epoch_batches, padded, score_batches, split_batch
+from unfreeze.jobs.token_store import Examples, Split, SplitWriter
 
 
 def some_lengths(count, seed=0):
@@ -56,8 +57,8 @@ def test_the_order_never_changes():
 def test_little_of_a_batch_is_padding():
     lengths = some_lengths(4000)
     batches = epoch_batches(lengths, 32, 0, 0)
-    padded = sum(len(batch) * lengths[batch].max() for batch in batches)
-    assert padded < 1.05 * lengths.sum()
+    filled_up = sum(len(batch) * lengths[batch].max() for batch in batches)
+    assert filled_up < 1.05 * lengths.sum()
 
 
 def test_long_and_short_batches_come_in_random_order():
@@ -105,55 +106,93 @@ def test_scoring_sees_every_example_once_in_as_many_steps_on_every_rank(count, s
     assert firsts == sorted(firsts, reverse=True)
 
 
-@pytest.fixture
-def split(tmp_path):
-    return make_split(tmp_path / "split", [[7, 8, 9], [4, 5], [6]], types=None)
-
-
-def make_split(folder, tokens, types):
-    count = len(tokens)
-    texts = ["x"] * count
-    pairs = texts if types else None
-    rows = TokenizedRows(tokens, types, [i % 2 for i in range(count)], range(count), texts, pairs)
-    write_split(folder, [rows], pairs=types is not None)
+def make_split(folder, sequences, **more):
+    examples = Examples({name: list(parts) for name, parts in sequences.items()}, **more)
+    count = len(sequences["input_ids"]) if examples.row_of is None else max(examples.row_of) + 1
+    rows = [{"row": i + 1, "text": "x"} for i in range(count)]
+    schema = pa.schema([("row", pa.int64()), ("text", pa.string())])
+    with SplitWriter(folder, schema) as writer:
+        writer.add(examples, rows)
     return Split(folder)
 
 
-def test_rows_are_padded_on_the_right_to_the_longest(split):
-    arrays = collate(split, np.array([1, 0]), pad_id=99)
+@pytest.fixture
+def split(tmp_path):
+    tokens = [[7, 8, 9], [4, 5], [6]]
+    return make_split(tmp_path / "split", {"input_ids": tokens}, values={"labels": [0, 1, 0]})
+
+
+def test_examples_are_padded_on_the_right_to_the_longest(split):
+    arrays = padded(split, np.array([1, 0]), {"input_ids": 99})
     assert arrays["input_ids"].tolist() == [[4, 5, 99], [7, 8, 9]]
     assert arrays["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1]]
     assert arrays["labels"].tolist() == [1, 0]
+    assert arrays.pop("weights").tolist() == [1.0, 1.0]
     assert {array.dtype for array in arrays.values()} == {np.dtype(np.int64)}
-    assert "token_type_ids" not in arrays
+    assert set(arrays) == {"input_ids", "attention_mask", "labels"}
 
 
-def test_no_rows_make_one_made_up_example(split):
-    arrays = collate(split, np.array([], np.int64), pad_id=99)
+def test_no_examples_make_one_made_up_example(split):
+    arrays = padded(split, np.array([], np.int64), {"input_ids": 99})
     assert arrays["input_ids"].tolist() == [[7, 8]]
     assert arrays["attention_mask"].tolist() == [[1, 1]]
     assert arrays["labels"].shape == (1,)
 
 
-def test_pairs_have_token_types(tmp_path):
-    split = make_split(tmp_path / "pairs", [[7, 8, 9], [4, 5]], types=[[0, 1, 1], [0, 1]])
-    assert collate(split, [0, 1], 99)["token_type_ids"].tolist() == [[0, 1, 1], [0, 1, 0]]
+def test_the_made_up_example_of_one_token_has_one(tmp_path):
+    split = make_split(tmp_path / "split", {"input_ids": [[7], [4, 5]]})
+    arrays = padded(split, [], {"input_ids": 99})
+    assert arrays["input_ids"].tolist() == [[7]]
+    assert arrays["attention_mask"].tolist() == [[1]]
 
 
-def test_collating_writes_nothing_back(split):
-    collate(split, [0], 99)["input_ids"][:] = 0
-    assert split.tokens(0).tolist() == [7, 8, 9]
+def test_the_made_up_example_has_two_tokens_of_every_sequence(tmp_path):
+    tokens, targets = [[7, 8, 9], [4]], [[1, 2, 3, 4], [5, 6]]
+    split = make_split(tmp_path / "split", {"input_ids": tokens, "targets": targets})
+    arrays = padded(split, [], {"input_ids": 99, "targets": -100})
+    assert (arrays["input_ids"].tolist(), arrays["targets"].tolist()) == ([[7, 8]], [[1, 2]])
+
+
+def test_a_parallel_sequence_is_padded_like_the_ids_with_its_own_fill(tmp_path):
+    sequences = {"input_ids": [[7, 8, 9], [4, 5]], "token_type_ids": [[0, 1, 1], [0, 1]]}
+    split = make_split(tmp_path / "pairs", sequences)
+    arrays = padded(split, [0, 1], {"input_ids": 99, "token_type_ids": 0})
+    assert arrays["token_type_ids"].tolist() == [[0, 1, 1], [0, 1, 0]]
+    assert arrays["token_type_ids"].dtype == np.int64
+
+
+def test_a_sequence_of_its_own_length_is_padded_to_its_own_longest(tmp_path):
+    tokens, targets = [[7, 8, 9], [4]], [[1], [2, 3]]
+    split = make_split(tmp_path / "split", {"input_ids": tokens, "targets": targets})
+    arrays = padded(split, [1, 0], {"input_ids": 99, "targets": -100})
+    assert arrays["input_ids"].tolist() == [[4, 99, 99], [7, 8, 9]]
+    assert arrays["targets"].tolist() == [[2, 3], [1, -100]]
+    assert arrays["attention_mask"].tolist() == [[1, 0, 0], [1, 1, 1]]
+
+
+def test_values_may_be_vectors_and_weights_any_number(tmp_path):
+    values = {"labels": [[0, 1], [1, 1], [1, 0]]}
+    tokens = {"input_ids": [[7], [4], [6]]}
+    split = make_split(tmp_path / "split", tokens, values=values, weights=[2, 0.5, 7])
+    arrays = padded(split, [2, 0], {"input_ids": 99})
+    assert arrays["labels"].tolist() == [[1, 0], [0, 1]]
+    assert arrays["weights"].tolist() == [7.0, 2.0]
+
+
+def test_padding_writes_nothing_back(split):
+    padded(split, [0], {"input_ids": 99})["input_ids"][:] = 0
+    assert split.sequence("input_ids", 0).tolist() == [7, 8, 9]
     with pytest.raises(ValueError, match="read-only"):
-        split.tokens(0)[0] = 1
+        split.sequence("input_ids", 0)[0] = 1
 
 
-def test_collating_is_quick(tmp_path):
+def test_padding_is_quick(tmp_path):
     tokens = [list(range(length)) for length in some_lengths(1000)]
-    split = make_split(tmp_path / "large", tokens, types=None)
+    split = make_split(tmp_path / "large", {"input_ids": tokens})
     batches = epoch_batches(split.lengths, 32, 0, 0)
     times = []
     for batch in batches:
         started = time.perf_counter()
-        collate(split, batch, 0)
+        padded(split, batch, {"input_ids": 0})
         times.append(time.perf_counter() - started)
     assert np.median(times) < 1e-3  # 0.05 ms on a quiet machine

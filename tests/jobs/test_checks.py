@@ -1,12 +1,30 @@
 """Findings in the data."""
 
-from unfreeze.jobs.checks import Rows, check_columns, check_labels, check_overlap, check_rows
+import pytest
+
+from unfreeze.jobs.checks import (
+    EXPECTED,
+    Rows,
+    check_columns,
+    check_labels,
+    check_overlap,
+    check_rows,
+)
 from unfreeze.jobs.splits import text_key
+from unfreeze.jobs.tasks.task import Role
+
+TEXT, LABEL = Role("text"), Role("label", "label")
 
 
 def rows(texts, labels=None):
-    keys = [text_key(text) if text else None for text in texts]
-    return Rows(keys, list(labels or ["a"] * len(keys)))
+    """Rows that fit where there is a text; the others have an empty one."""
+    found = Rows()
+    for text, label in zip(texts, labels or ["a"] * len(texts), strict=True):
+        if text:
+            found.add(text_key(text), (label,))
+        else:
+            found.add_bad("text", "expected text, found none")
+    return found
 
 
 def texts_of(findings, severity):
@@ -14,7 +32,7 @@ def texts_of(findings, severity):
 
 
 def test_a_missing_column_is_named_with_those_that_are_there():
-    wanted = {"text": "text", "label": "label"}
+    wanted = {TEXT: "text", LABEL: "label"}
     findings = check_columns("test", wanted, {"Text": "string", "stars": "int64"})
     first, second = texts_of(findings, "error")
     assert first == (
@@ -24,31 +42,85 @@ def test_a_missing_column_is_named_with_those_that_are_there():
 
 
 def test_columns_of_a_type_that_cannot_be_used_are_errors():
-    wanted = {"text": "t", "label": "l"}
+    wanted = {TEXT: "t", LABEL: "l"}
     first, second = texts_of(
         check_columns("train", wanted, {"t": "int64", "l": "lists or objects"}), "error"
     )
     assert "column 't' (text) holds int64; expected text" in first
-    assert "column 'l' (label) holds lists or objects" in second
+    assert "column 'l' (label) holds lists or objects; expected one name or whole" in second
     assert not check_columns("train", wanted, {"t": "large_string", "l": "label"})
 
 
-def test_empty_texts_and_missing_labels_are_counted_with_their_first_rows():
-    found = check_rows("train", rows(["x", "", "", "", "", "", ""], ["a"] * 6 + [None]))
-    assert texts_of(found, "error") == [
-        "data.train: 6 rows (rows 2, 3, 4, 5, 6 ...) have no text",
-        "data.train: 1 row (row 7) has no label",
+@pytest.mark.parametrize(
+    ("kind", "fits", "does_not"),
+    [
+        ("text", ["string", "large_string", "null"], ["int64", "label", "lists or objects"]),
+        ("label", ["string", "int8", "bool", "label", "float64"], ["timestamp[s]"]),
+        ("labels", ["lists or objects", "string"], ["int64", "label"]),
+        ("number", ["float32", "uint8", "null"], ["string", "bool"]),
+        ("words", ["lists or objects"], ["string"]),
+        ("answers", ["lists or objects", "string"], ["int64"]),
+        ("messages", ["lists or objects"], ["string"]),
+    ],
+)
+def test_each_kind_of_role_takes_the_types_that_can_hold_it(kind, fits, does_not):
+    assert kind in EXPECTED
+    for column in fits:
+        assert not check_columns("train", {Role("r", kind): "c"}, {"c": column}), column
+    for column in does_not:
+        assert check_columns("train", {Role("r", kind): "c"}, {"c": column}), column
+
+
+def test_rows_that_do_not_fit_are_counted_by_column_and_problem_with_their_numbers():
+    found = rows(["x", "", "", "y", ""])
+    found.add_bad("label", "expected a label, found none")
+    assert texts_of(check_rows("train", found, skip=False), "error") == [
+        "data.train: column 'text': expected text, found none in 3 rows (2, 3, 5)",
+        "data.train: column 'label': expected a label, found none in row 6",
     ]
 
 
+def test_at_most_20_rows_of_a_problem_are_named():
+    (text,) = texts_of(check_rows("train", rows(["x", *[""] * 21]), skip=False), "error")
+    assert text.endswith("in 21 rows (" + ", ".join(map(str, range(2, 22))) + " ...)")
+    (text,) = texts_of(check_rows("train", rows(["x", *[""] * 20]), skip=False), "error")
+    assert text.endswith("20, 21)")
+
+
+@pytest.mark.parametrize(("skip", "severity"), [(False, "error"), (True, "warning")])
+def test_at_most_20_problems_are_named_and_the_others_counted(skip, severity):
+    found = rows(["x"])
+    for n in range(23):
+        found.add_bad("label", f"expected a number, got {n}")
+        found.add_bad("label", f"expected a number, got {n}")
+    lines = texts_of(check_rows("train", found, skip=skip), severity)
+    assert len(lines) == 21
+    assert "got 0 in 2 rows (2, 3)" in lines[0]
+    assert lines[-1] == "data.train: and 3 other problems, in 6 rows"
+
+
+def test_rows_that_are_to_be_skipped_are_a_warning():
+    (finding,) = check_rows("train", rows(["x", "", "y"]), skip=True)
+    assert (finding.severity, finding.text) == (
+        "warning",
+        "data.train: column 'text': expected text, found none in row 2; left out",
+    )
+
+
+def test_a_source_of_which_every_row_is_skipped_is_an_error():
+    (text,) = texts_of(check_rows("validation", rows(["", ""]), skip=True), "error")
+    assert text == "data.validation: no row is left"
+
+
 def test_a_text_with_two_labels_is_a_warning():
-    found = check_rows("train", rows(["x", "y", "X "], ["a", "a", "b"]))
+    found = check_rows("train", rows(["x", "y", "X "], ["a", "a", "b"]), skip=False)
     (text,) = texts_of(found, "warning")
     assert "1 row (row 3) has the text of an earlier row with another label" in text
 
 
 def test_no_rows_is_an_error():
-    assert texts_of(check_rows("test", Rows([], [])), "error") == ["data.test: there are no rows"]
+    found = check_rows("test", Rows(), skip=False)
+    assert texts_of(found, "error") == ["data.test: there are no rows"]
 
 
 def test_a_text_in_two_sources_is_an_error_unless_allowed():
@@ -98,5 +170,9 @@ def test_a_declared_label_without_rows_is_a_warning():
 def test_good_data_have_no_findings():
     sources = {"train": rows(["x", "y"], ["a", "b"]), "test": rows(["z", "w"], ["a", "b"])}
     assert not check_overlap(sources, allow=False)
-    assert not [f for split, found in sources.items() for f in check_rows(split, found)]
+    assert not [f for split, found in sources.items() for f in check_rows(split, found, skip=False)]
     assert not check_labels({"train": ["a", "b"] * 20, "test": ["a", "b"]})
+
+
+def test_a_task_without_labels_has_no_findings_about_them():
+    assert not check_labels({"train": [], "test": []})

@@ -14,7 +14,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from unfreeze.jobs import dataset
+from unfreeze.jobs import dataset, roles
 from unfreeze.jobs.dataset import prepare
 from unfreeze.jobs.errors import DataError
 from unfreeze.jobs.job_file import parse_job
@@ -72,6 +72,14 @@ def train(tmp_path):
     return write(tmp_path / "train.jsonl", some_rows(100))
 
 
+def tokens(split, row):
+    return split.sequence("input_ids", row).tolist()
+
+
+def labels_of(data):
+    return data.learned["labels"]
+
+
 def mistakes_of(prepared, **data):
     with pytest.raises(DataError) as caught:
         prepared(**data)
@@ -84,31 +92,31 @@ def test_rows_come_back_as_tokens_labels_and_texts(prepared, train, tmp_path):
         [{"text": "w3 w1", "label": "yes"}, {"text": "w2 " * 9, "label": "no"}],
     )
     data = prepared(train=train, validation=0.2, test=test)
-    assert data.labels == ["no", "yes"] and data.warnings == []
+    assert data.learned == {"labels": ["no", "yes"]} and data.warnings == []
     assert {name: len(split) for name, split in data.splits.items()} == {
         "train": 80,
         "validation": 20,
         "test": 2,
     }
     split = data.splits["test"]
-    assert split.tokens(0).tolist() == [6, 4, 2] and split.tokens(0).dtype == np.int32
-    assert split.tokens(1).tolist() == [5] * 5 + [2]
-    assert split.lengths.tolist() == [3, 6] and split.label_ids.tolist() == [1, 0]
-    assert split.texts([1, 0])[1] == {"row": 1, "text": "w3 w1"}
+    assert tokens(split, 0) == [6, 4, 2] and split.sequence("input_ids", 0).dtype == np.int32
+    assert tokens(split, 1) == [5] * 5 + [2]
+    assert split.lengths.tolist() == [3, 6] and split.values["labels"].tolist() == [1, 0]
+    assert split.rows([1, 0])[1] == {"row": 1, "text": "w3 w1", "label": "yes"}
     assert data.cut_off["test"] == 1
 
 
 def test_row_numbers_of_a_share_are_those_of_its_source(prepared, train):
     split = prepared(train=train).splits["validation"]
     rows = some_rows(100)
-    for found in split.texts(np.arange(len(split))):
+    for found in split.rows(np.arange(len(split))):
         assert rows[found["row"] - 1]["text"] == found["text"]
 
 
 def test_no_text_is_in_two_splits(prepared, tmp_path):
     train = write(tmp_path / "t.jsonl", some_rows(60) + some_rows(60))
     splits = prepared(train=train, validation=0.2, test=0.2).splits
-    texts = [{row["text"] for row in split.texts(range(len(split)))} for split in splits.values()]
+    texts = [{row["text"] for row in split.rows(range(len(split)))} for split in splits.values()]
     assert sum(map(len, texts)) == 60 and all(texts)
 
 
@@ -117,7 +125,7 @@ def test_the_second_time_nothing_is_tokenized(prepared, train, monkeypatch):
     monkeypatch.setattr(dataset, "_build", None)
     second = prepared(train=train)
     assert first.fingerprint == second.fingerprint
-    assert first.splits["train"].tokens(3).tolist() == second.splits["train"].tokens(3).tolist()
+    assert tokens(first.splits["train"], 3) == tokens(second.splits["train"], 3)
 
 
 def test_workers_that_start_together_prepare_once(prepared, train, monkeypatch):
@@ -140,8 +148,19 @@ def test_the_fingerprint_follows_what_matters_and_nothing_else(prepared, train, 
         prepared(train=train, validation=0.2),
         prepared(train=train, max_length=5),
         prepared(train=train, test=0.1),
+        prepared(train=train, on_bad_row="skip"),
     ]
-    assert len({first, *(other.fingerprint for other in others)}) == 5
+    assert len({first, *(other.fingerprint for other in others)}) == 6
+
+
+def test_what_columns_are_called_does_not_matter_but_what_they_are_does(prepared, train, tmp_path):
+    rows = some_rows(100)
+    renamed = [{"body": row["text"], "label": row["label"]} for row in rows]
+    other = write(tmp_path / "renamed.jsonl", renamed)
+    first = prepared(train=train).fingerprint
+    assert prepared(train=other, columns={"text": "body"}).fingerprint == first
+    pairs = write(tmp_path / "pairs.jsonl", [row | {"b": "w1"} for row in rows])
+    assert prepared(train=pairs, columns={"text_pair": "b"}).fingerprint != first
 
 
 def test_a_failed_preparation_leaves_nothing_behind(prepared, train, tmp_path, monkeypatch):
@@ -149,7 +168,7 @@ def test_a_failed_preparation_leaves_nothing_behind(prepared, train, tmp_path, m
         raise OSError("disk full")
 
     with monkeypatch.context() as patch, pytest.raises(OSError):
-        patch.setattr(dataset, "write_split", broken)
+        patch.setattr(dataset, "SplitWriter", broken)
         prepared(train=train)
     assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {"", ".lock"}
     assert len(prepared(train=train).splits["train"]) == 90
@@ -161,8 +180,8 @@ def test_all_errors_come_at_once(prepared, tmp_path):
     test = write(tmp_path / "v.jsonl", [*some_rows(2), {"text": "new", "label": "what"}])
     mistakes = mistakes_of(prepared, train=train, test=test)
     for said in (
-        "1 row (row 41) has no text",
-        "1 row (row 42) has no label",
+        "data.train: column 'text': expected text, found none in row 41",
+        "data.train: column 'label': expected a label, found none in row 42",
         "the label what is not in train",
         "2 rows (rows 1, 2) have a text that stands in",
     ):
@@ -200,15 +219,15 @@ def test_overlap_is_allowed_on_demand_and_still_refused_without(prepared, train,
 
 def test_numbers_are_labels_in_the_order_of_numbers(prepared, tmp_path):
     stars = write(tmp_path / "t.jsonl", some_rows(60, labels=(10, 2, 1)))
-    assert prepared(train=stars).labels == ["1", "2", "10"]
+    assert labels_of(prepared(train=stars)) == ["1", "2", "10"]
     lines = [f"{row['text']},{row['label']}" for row in some_rows(60, labels=(0, 1))]
     (tmp_path / "t.csv").write_text("\n".join(["text,label", *lines]))
-    assert prepared(train=str(tmp_path / "t.csv")).labels == ["0", "1"]
+    assert labels_of(prepared(train=str(tmp_path / "t.csv"))) == ["0", "1"]
 
 
 def test_booleans_are_labels(prepared, tmp_path):
     train = write(tmp_path / "t.jsonl", some_rows(40, labels=(True, False)))
-    assert prepared(train=train).labels == ["false", "true"]
+    assert labels_of(prepared(train=train)) == ["false", "true"]
 
 
 def test_declared_label_names_keep_their_order_and_ids(prepared, tmp_path):
@@ -219,8 +238,9 @@ def test_declared_label_names_keep_their_order_and_ids(prepared, tmp_path):
     rows.to_parquet(tmp_path / "t.parquet")
     test = write(tmp_path / "v.jsonl", some_rows(4, 500, labels=("neg", "pos")))
     data = prepared(train=str(tmp_path / "t.parquet"), test=test)
-    assert data.labels == ["pos", "neg", "none"]
-    assert data.splits["test"].label_ids.tolist() == [1, 0, 1, 0]
+    assert labels_of(data) == ["pos", "neg", "none"]
+    assert data.splits["test"].values["labels"].tolist() == [1, 0, 1, 0]
+    assert {row["label"] for row in data.splits["train"].rows(range(54))} == {"pos", "neg"}
     assert any("no row has the label none" in line for line in data.warnings)
 
 
@@ -231,26 +251,70 @@ def test_unlabelled_rows_of_hub_data_sets_are_found(prepared, train, tmp_path):
     rows = datasets.Dataset.from_list(some_rows(3, 500, labels=(-1,)), features=features)
     rows.to_parquet(tmp_path / "t.parquet")
     mistakes = mistakes_of(prepared, train=train, test=str(tmp_path / "t.parquet"))
-    assert mistakes == ["data.test: 3 rows (rows 1, 2, 3) have no label"]
+    assert mistakes == [
+        "data.test: column 'label': expected a label, found none in 3 rows (1, 2, 3)"
+    ]
 
 
 def test_pairs_keep_both_texts_and_their_token_types(prepared, tmp_path):
     rows = [row | {"b": "w7"} for row in some_rows(40)]
     train = write(tmp_path / "t.jsonl", rows)
     split = prepared(train=train, columns={"text_pair": "b"}).splits["train"]
-    assert split.texts([0])[0]["text_pair"] == "w7"
-    assert len(split.flat_token_types) == len(split.flat_tokens)
-    assert split.flat_token_types[: split.lengths[0]][-2:].tolist() == [1, 1]
-    assert split.tokens(0)[-2:].tolist() == [10, 2]
+    assert split.rows([0])[0]["text_pair"] == "w7"
+    assert len(split.sequences["token_type_ids"]) == len(split.sequences["input_ids"])
+    assert split.sequence("token_type_ids", 0)[-2:].tolist() == [1, 1]
+    assert tokens(split, 0)[-2:] == [10, 2]
 
 
 def test_batches_of_reading_do_not_show(prepared, train, monkeypatch):
     whole = prepared(train=train, max_length=5)
-    monkeypatch.setattr(dataset, "BATCH", 7)
+    monkeypatch.setattr(roles, "BATCH", 7)
     pieces = prepared(train=train)
     assert len(pieces.splits["train"]) == 90
-    texts = [split.texts(range(90)) for split in (whole.splits["train"], pieces.splits["train"])]
-    assert texts[0] == texts[1]
+    rows = [split.rows(range(90)) for split in (whole.splits["train"], pieces.splits["train"])]
+    assert rows[0] == rows[1]
+
+
+def test_a_bad_row_is_named_by_its_column_whatever_its_role(prepared, tmp_path):
+    rows = [{"body": row["text"], "label": row["label"]} for row in some_rows(40)]
+    train = write(tmp_path / "t.jsonl", [*rows, {"body": "", "label": "no"}])
+    mistakes = mistakes_of(prepared, train=train, columns={"text": "body"})
+    assert mistakes == ["data.train: column 'body': expected text, found none in row 41"]
+
+
+BAD = [{"text": " ", "label": "no"}, {"text": "w1 x", "label": None}]
+
+
+def test_skipped_rows_are_counted_and_the_others_are_as_without_them(prepared, train, tmp_path):
+    rows = some_rows(100)
+    with_bad = write(tmp_path / "bad.jsonl", [rows[0], BAD[0], *rows[1:50], *BAD, *rows[50:]])
+    found = prepared(train=with_bad, on_bad_row="skip")
+    clean = prepared(train=train)
+    assert found.warnings == [
+        "data.train: column 'text': expected text, found none in 2 rows (2, 52); left out",
+        "data.train: column 'label': expected a label, found none in row 53; left out",
+    ]
+    assert (clean.warnings, clean.learned) == ([], found.learned)
+    for name, split in clean.splits.items():
+        other = found.splits[name]
+        assert np.array_equal(split.sequences["input_ids"], other.sequences["input_ids"])
+        assert np.array_equal(split.offsets["input_ids"], other.offsets["input_ids"])
+        assert np.array_equal(split.values["labels"], other.values["labels"])
+    assert found.splits["train"].rows([89])[0]["row"] > 100, "numbers are those of the source"
+    assert prepared(train=with_bad, on_bad_row="skip").warnings == found.warnings, "from the cache"
+
+
+def test_skipped_rows_are_named_as_mistakes_when_they_are_not_to_be_skipped(prepared, tmp_path):
+    train = write(tmp_path / "bad.jsonl", [*some_rows(40), *BAD])
+    prepared(train=train, on_bad_row="skip")
+    assert len(mistakes_of(prepared, train=train)) == 2
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_source_of_which_no_row_is_left_is_a_mistake(prepared, train, tmp_path, split):
+    sources = {"train": train, split: write(tmp_path / "bad.jsonl", BAD)}
+    mistakes = mistakes_of(prepared, **sources, on_bad_row="skip")
+    assert mistakes == [f"data.{split}: no row is left"]
 
 
 @pytest.mark.skipif(not DEMO.exists(), reason="run examples/fetch_demo.py first")
@@ -261,7 +325,7 @@ def test_the_demo_reviews_are_prepared_and_opened_fast_by_another_process(tmp_pa
         located, train=f"{reviews}/train.jsonl", test=f"{reviews}/test.jsonl", max_length=64
     )
     data = prepare(job, located, cache=tmp_path)
-    assert data.labels == ["negative", "positive"] and data.warnings == []
+    assert labels_of(data) == ["negative", "positive"] and data.warnings == []
     sizes = {name: len(split) for name, split in data.splits.items()}
     assert sizes["train"] > 8000 and 850 < sizes["validation"] < 950 < sizes["test"] < 1100
     assert 20 < data.splits["train"].lengths.mean() < 35

@@ -136,7 +136,7 @@ def test_the_same_contents_are_built_once(tmp_path, monkeypatch):
         ("a.jsonl", '{"text": "a"}\n[1]\n', "line 2 is not a JSON object"),
         ("a.csv", "text,label\ncaf\xe9,1\n".encode("latin-1"), "line 2 is not UTF-8"),
         ("a.csv", "text,label\na,1\nb,2,3\n", "Expected 2 fields in line 3, saw 3"),
-        ("a.txt", "text", "unknown kind of file"),
+        ("a.docx", "text", "unknown kind of file"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_explained_in_one_line(tmp_path, name, content, said):

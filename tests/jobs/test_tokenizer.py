@@ -7,8 +7,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from unfreeze.jobs.config import ModelConfig
+from unfreeze.jobs.encoder import Encoder
 from unfreeze.jobs.errors import ModelError
-from unfreeze.jobs.tokenizer import Encoder, load_tokenizer, tokenizer_hash
+from unfreeze.jobs.tokenizer import decoder, load_tokenizer, tokenizer_hash
 
 SPECIAL = {"unk_token": "[UNK]", "pad_token": "[PAD]"}
 
@@ -108,3 +109,9 @@ def test_a_text_of_which_nothing_is_left_becomes_one_token(tmp_path):
     tokenizer = load(save_tokenizer(tmp_path, **SPECIAL))
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A")
     assert Encoder(tokenizer, 8).encode([" ", "good"])[0] == [[0], [3]]
+
+
+def test_ids_become_text_without_the_special_tokens(tmp_path):
+    decode = decoder(load(save_tokenizer(tmp_path, eos_token="[END]", **SPECIAL)))
+    assert decode([3, 5, 2, 1]) == "good film"
+    assert decode([]) == ""

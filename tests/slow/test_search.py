@@ -8,7 +8,9 @@ import pytest
 import searches
 
 from unfreeze.jobs import load_job
+from unfreeze.jobs.metrics import from_bytes, mean_of
 from unfreeze.storage import open_store
+from unfreeze.tuning.files import STATISTICS, TEST_STATISTICS
 from unfreeze.tuning.search import SearchResult, run_search
 from unfreeze.tuning.search_file import parse_search
 
@@ -125,6 +127,20 @@ def test_the_result_is_complete_and_its_files_can_be_used(two_lanes: SearchResul
 def test_trials_leave_no_checkpoints_behind(two_lanes: SearchResult) -> None:
     keys = [info.key for info in open_store(two_lanes.uri).list("trials/")]
     assert not [key for key in keys if "/blobs/" in key or "/checkpoints/" in key]
+
+
+def test_trials_leave_the_statistics_of_their_best_validation(two_lanes: SearchResult) -> None:
+    root = open_store(two_lanes.uri)
+    for entry in two_lanes.data["trials"]:
+        statistics = from_bytes(root.get(f"trials/{entry['id']}/{STATISTICS}"))
+        assert statistics.shape == (24, 9)
+        assert mean_of("accuracy", 1).of(statistics.sum(axis=0)) == entry["best"]["metric"]
+    winner = two_lanes.data["winner"]["trial"]
+    tested = [
+        from_bytes(root.get(f"finalists/{winner}-seed{seed}/{TEST_STATISTICS}")) for seed in (1, 2)
+    ]
+    shares = [statistics[:, 1].mean() for statistics in tested]
+    assert two_lanes.data["test"]["winner"]["per_seed"] == pytest.approx(shares)
 
 
 def test_a_finished_search_is_not_run_again_and_more_trials_go_on_with_it(

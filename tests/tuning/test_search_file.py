@@ -123,8 +123,14 @@ def test_the_metric_of_the_search_is_the_jobs_and_decides_the_mode() -> None:
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"metric": "auc"}, "metric: input should be 'accuracy', 'f1' or 'loss', got 'auc'"),
-        ({"metric": "train/loss"}, "metric: input should be"),
+        (
+            {"metric": "auc"},
+            "metric: text-classification has no metric 'auc'; known are accuracy, f1, ",
+        ),
+        (
+            {"metric": "train/loss"},
+            "metric: text-classification has no metric 'train/loss'; did you mean loss?",
+        ),
         ({"metric": 3}, "metric: input should be a valid string, got 3"),
         ({"mode": "min"}, "mode: accuracy is better when higher, so max, got 'min'"),
         (
@@ -309,6 +315,28 @@ def test_the_length_of_inputs_may_be_searched_and_the_model_too() -> None:
     parse(space={"data.max_length": {"choice": [64, 128]}, "model.dropout": {"uniform": [0, 0.3]}})
 
 
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("data.max_length", [64, 128]),
+        ("model", [{"path": "models/other"}]),
+        ("model.path", ["models/other"]),
+        ("model.revision", ["v2"]),
+    ],
+)
+def test_what_cuts_the_examples_is_not_searched_where_they_are_cut_out_of_the_text(
+    key: str, values: list[Any]
+) -> None:
+    space = {key: {"choice": values}, "model.dropout": {"choice": [0.1]}}
+    assert parse(space=space), "each row is an example"
+    assert mistakes(space=space, job=JOB | {"task": "text-generation"}) == [
+        f"space.{key}: it decides where examples are cut out of the text; "
+        "trials must be judged on the same rows"
+    ]
+    chats = {"name": "text-generation", "form": "chat"}
+    assert parse(space=space, job=JOB | {"task": chats}), "each row is one here, too"
+
+
 def test_a_conditional_dimension_is_tried_where_it_is_active() -> None:
     plateau = {"until": "plateau"}
     patience = {"randint": [1, 4], "when": {"phases.0.for": plateau}}
@@ -343,7 +371,7 @@ def test_every_mistake_is_reported_at_once() -> None:
     for start in [
         "nonsense: expected key=value",
         "job.phases.0.for: expected a length",
-        "metric: input should be 'accuracy', 'f1' or 'loss', got 'auc'",
+        "metric: text-classification has no metric 'auc'",
         "name: string should match pattern",
         "trails: no such setting; did you mean trials?",
         "mode: input should be 'max' or 'min', got 'most'",
@@ -415,12 +443,13 @@ def test_the_schema_takes_what_is_read_and_refuses_what_is_misspelled() -> None:
     condition = {"choice": ["1ep"], "when": {"phases.1.learning_rate": 1}}
     assert not schema_errors(SEARCH | {"space": {"phases.0.for": condition}})
     assert not schema_errors(parse().config.to_data())
-    for wrong in (
+    mistaken: list[dict[str, Any]] = [
         {"trails": 1},
         {"space": {}},
         {"space": {"a": {"choise": [1]}}},
         {"scheduler": "hyperband"},
         {"job": {"modle": 1}},
         {"lanes": "many"},
-    ):
+    ]
+    for wrong in mistaken:
         assert schema_errors(SEARCH | wrong), wrong
