@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,6 +44,8 @@ ROWS = [
 SCHEMA = pa.schema([("row", pa.int64()), ("source", pa.string()), ("target", pa.string())])
 GENERATED = {"rouge1", "rouge2", "rougeL", "bleu", "chrf"}
 
+MODELS = TemporaryDirectory(prefix="tiny-")  # removed when the tests are over
+
 kinds = pytest.mark.parametrize("kind", tiny.KINDS)
 
 
@@ -53,7 +55,7 @@ def task_with(**options: Any) -> Text2TextGeneration:
 
 @cache
 def folder_of(kind: str, *, untied: bool = False) -> Path:
-    return tiny.write_model(Path(mkdtemp(prefix="tiny-")) / kind, kind, untied=untied)
+    return tiny.write_model(Path(MODELS.name) / f"{kind}-{untied}", kind, untied=untied)
 
 
 @cache
@@ -64,7 +66,7 @@ def tokenizer_of(kind: str) -> Any:
 @cache
 def model_of(kind: str) -> Any:
     """One that writes several words."""
-    folder = tiny.write_model(Path(mkdtemp(prefix="tiny-")) / kind, kind, loud=True)
+    folder = tiny.write_model(Path(MODELS.name) / f"{kind}-loud", kind, loud=True)
     return AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
 
 
