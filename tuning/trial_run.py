@@ -214,7 +214,7 @@ def _judge(assignment: Assignment, bench: Bench, root: ObjectStore) -> Outcome:
     place = root.under(order.place)
     run = open_run(inputs, keep_quiet, place, bench.writer)
     model, _ = best_model(run)
-    # run.task = _after_training(run, model)
+    run.task = _after_training(run, model)
     if "test" in run.data.splits:
         statistics = judged_statistics(run, model, "test")
         if dist.get_rank() == 0:
