@@ -6,7 +6,7 @@ Needs `make setup` and `python examples/fetch_demo.py`; takes some 35 minutes on
 
 all-MiniLM-L6-v2 on real movie reviews (320 to train on, 96 to validate, 1 worker per trial, two
 trials at a time, one thread each): freeze depth {0, 3, 5} x freeze length {0, 1, 2 epochs} x 4
-learning rates, then one epoch with the rest unfrozen, validated every half epoch.
+learning rates, then one epoch (--epochs: more) with the rest unfrozen, validated every half epoch.
 
 - ray: the pattern of Ray's documentation, a TorchTrainer for each trial inside Tune. What a worker
   does in a trial is the same code that the lanes run.
@@ -43,17 +43,18 @@ MARKER = "UNFREEZE_BENCHMARK_SIDE"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one learning rate")
+    parser.add_argument("--epochs", type=int, default=1, help="after unfreezing")
     parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=SIDES)
     parser.add_argument("--keep", type=Path, help="folder for the results of the searches")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
-        run_side(args.side, args.folder, quick=args.quick)
+        run_side(args.side, args.folder, quick=args.quick, epochs=args.epochs)
         return
     with tempfile.TemporaryDirectory(prefix="unfreeze-search-") as folder:
         write_rows(Path(folder))
-        found = {side: measure(side, Path(folder), quick=args.quick) for side in args.sides}
+        found = {side: measure(side, Path(folder), options(args)) for side in args.sides}
         if args.keep:
             args.keep.mkdir(parents=True, exist_ok=True)
             for side in set(args.sides) - {"ray"}:
@@ -62,15 +63,18 @@ def main() -> None:
     report(found)
 
 
-def measure(side: str, folder: Path, *, quick: bool) -> dict[str, Any]:
+def options(args: argparse.Namespace) -> list[str]:
+    """What a side must be told."""
+    return ["--epochs", str(args.epochs), *(["--quick"] if args.quick else [])]
+
+
+def measure(side: str, folder: Path, options: list[str]) -> dict[str, Any]:
     """CPU seconds, wall seconds, and the metric of each trial."""
-    command = [sys.executable, __file__, "--side", side, "--folder", str(folder)]
+    command = [sys.executable, __file__, "--side", side, "--folder", str(folder), *options]
     environment = {**os.environ, MARKER: f"{side}-{os.getpid()}", "OMP_NUM_THREADS": "1"}
     began = time.monotonic()
     log = (folder / f"{side}.log").open("w")
-    process = subprocess.Popen(
-        [*command, *(["--quick"] if quick else [])], env=environment, stdout=log, stderr=log
-    )
+    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     meter = CpuMeter(environment[MARKER])
     code = process.wait()
     wall = time.monotonic() - began
@@ -159,7 +163,7 @@ def write_rows(folder: Path) -> None:
     (folder / "validation.jsonl").write_text("\n".join(lines[320:]) + "\n")
 
 
-def search_settings(folder: Path, *, quick: bool, **changes: Any) -> dict[str, Any]:
+def search_settings(folder: Path, *, quick: bool, epochs: int, **changes: Any) -> dict[str, Any]:
     rates = [5e-5] if quick else [2e-5, 5e-5, 1e-4, 2e-4]
     return {
         "name": "bench",
@@ -173,7 +177,7 @@ def search_settings(folder: Path, *, quick: bool, **changes: Any) -> dict[str, A
             },
             "phases": [
                 {"train": "head", "for": "1ep", "learning_rate": 2e-3},
-                {"train": "all", "for": "1ep", "learning_rate": 5e-5},
+                {"train": "all", "for": f"{epochs}ep", "learning_rate": 5e-5},
             ],
             "training": {"precision": "fp32", "validate_every": "0.5ep"},
             "scale": {"workers": 1, "gpus_per_worker": 0},
@@ -191,7 +195,7 @@ def search_settings(folder: Path, *, quick: bool, **changes: Any) -> dict[str, A
     }
 
 
-def run_side(side: str, folder: Path, *, quick: bool) -> None:
+def run_side(side: str, folder: Path, *, quick: bool, epochs: int) -> None:
     place = folder / side
     place.mkdir()
     changes: dict[str, Any] = {
@@ -200,7 +204,7 @@ def run_side(side: str, folder: Path, *, quick: bool) -> None:
         "unfreeze": {},
         "asha": {"scheduler": {"kind": "asha", "grace": "0.5ep", "reduction_factor": 3}},
     }[side]
-    settings = search_settings(folder, quick=quick, **changes)
+    settings = search_settings(folder, quick=quick, epochs=epochs, **changes)
     settings["job"]["storage"] = {"uri": str(place)}
     trials = run_ray_pattern(settings) if side == "ray" else run_unfreeze(settings)
     (folder / f"{side}.json").write_text(json.dumps({"trials": trials}))

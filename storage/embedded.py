@@ -65,14 +65,18 @@ class EmbeddedStatus:
 def up() -> EmbeddedServer:
     """Start the server, unless it runs already, and wait until it answers a signed request.
 
-    Safe to call from several processes at once. Raises EmbeddedStoreError.
+    One that runs and does not answer is ended, and started anew on its data. Safe to call from
+    several processes at once. Raises EmbeddedStoreError.
     """
     home = _home()
     with _locked(home):
         last = _read_state(home)
         if last.process and process.is_running(last.process):
-            _wait_until_ready(home, last.process, last.ports)
-            return _server(home, last.process, last.ports)
+            try:
+                _wait_until_ready(home, last.process, last.ports)
+                return _server(home, last.process, last.ports)
+            except EmbeddedStoreError:
+                process.end(last.process, STOP_WITHIN_S)
         weed.remove_sockets(last.ports)  # of a server that was killed
         if not _keys_file(home).exists():
             write_credentials(_keys_file(home), new_credentials())

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from unfreeze.storage.errors import EmbeddedStoreError
 
+SOCKETS = Path("/tmp")
+
 PORT_NAMES = (
     "master.port",
     "master.port.grpc",
@@ -138,7 +140,16 @@ def launch(arguments: list[str], environment: dict[str, str], folder: Path, log:
 
 
 def remove_sockets(ports: Ports) -> None:
-    """weed leaves its Unix sockets behind, in /tmp whatever TMPDIR says."""
+    """weed leaves its Unix sockets behind, in /tmp whatever TMPDIR says.
+
+    Another server may have these ports by now, so sockets that someone listens at are left alone.
+    """
     for port in ports.values():
-        for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
-            left.unlink(missing_ok=True)
+        for left in SOCKETS.glob(f"seaweedfs-*-{port}.sock"):
+            if not _is_listened_at(left):
+                left.unlink(missing_ok=True)
+
+
+def _is_listened_at(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0

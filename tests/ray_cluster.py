@@ -7,39 +7,75 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 
+class Node:
+    """A head or another node, in processes of its own."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        """`arguments` of `ray start`."""
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *arguments]
+        command += ["--node-ip-address=127.0.0.1"]
+        with (folder / "ray.log").open("a") as log:
+            self._main = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    def end(self) -> None:
+        """As `ray stop` does. What stays is killed."""
+        members = self._members()
+        self._main.send_signal(signal.SIGTERM)
+        psutil.wait_procs(members, timeout=15)
+        _kill(members)
+        self._main.wait(15)
+
+    def kill(self) -> None:
+        """As a power cut does."""
+        members = self._members()
+        self._main.kill()
+        _kill(members)
+        self._main.wait(15)
+
+    def _members(self) -> list[psutil.Process]:
+        if self._main.poll() is not None:
+            return []
+        return psutil.Process(self._main.pid).children(recursive=True)
+
+
 @contextmanager
 def ray_head(folder: Path, num_cpus: int) -> Iterator[str]:
     """A head node with the tests' token, on loopback; its address. Ended with all processes."""
+    with ray_head_node(folder, num_cpus) as (_, address):
+        yield address
+
+
+@contextmanager
+def ray_head_node(folder: Path, num_cpus: int) -> Iterator[tuple[Node, str]]:
+    """A head node and its address."""
     port, dashboard = _free_port(), _free_port()
     os.environ.update(
         RAY_API_SERVER_ADDRESS=f"http://127.0.0.1:{dashboard}",
         RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="0",
         RAY_USAGE_STATS_ENABLED="0",
     )
-    command = [
-        *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
-        *("--node-ip-address=127.0.0.1", f"--port={port}", f"--num-cpus={num_cpus}"),
+    head = Node(
+        folder,
+        *("--head", f"--port={port}", f"--num-cpus={num_cpus}"),
         *(f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"),
-    ]
-    with (folder / "ray.log").open("w") as log:
-        head = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    )
     try:
         _wait_until(lambda: _listens(port) and _listens(dashboard), 60)
-        yield f"127.0.0.1:{port}"
+        yield head, f"127.0.0.1:{port}"
     finally:
-        members = psutil.Process(head.pid).children(recursive=True)
-        head.send_signal(signal.SIGTERM)
-        psutil.wait_procs(members, timeout=15)
-        for process in members:
-            if process.is_running():
-                process.kill()
-        head.wait(15)
+        head.end()
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def train_workers() -> list[psutil.Process]:

@@ -9,10 +9,14 @@ from unfreeze.tuning.trial_run import Bench, Line
 
 
 def with_slow_uploads(assignment: Assignment, bench: Bench, line: Line, every_s: float) -> Outcome:
-    """A trial on a store that takes a while for each object."""
+    """A trial on a store that takes a while for each object; or one that needs too much memory."""
+    import torch
+
     from unfreeze.storage import FolderStore
     from unfreeze.tuning.trial_run import carry_out
 
+    if assignment.order.id == "too-large":
+        torch.empty(2**52)
     original = FolderStore.put
 
     def slow(self: FolderStore, *args: Any, **kwargs: Any) -> None:

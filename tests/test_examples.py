@@ -10,6 +10,7 @@ import yaml
 
 from unfreeze.cli.main import cli
 from unfreeze.jobs import JobConfig, load_job
+from unfreeze.jobs.config import SourceConfig
 from unfreeze.jobs.phases import plan_phases
 from unfreeze.tuning.search_file import load_search
 from unfreeze.tuning.space import extremes, with_settings
@@ -73,3 +74,11 @@ def test_an_example_says_what_it_does_in_words(example: Path) -> None:
     comment = [line for line in lines[1:] if line.startswith("# ")]
     assert comment
     assert isinstance(yaml.safe_load(example.read_text()), dict)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+def test_what_an_example_reads_is_fetched_for_it(example: Path) -> None:
+    job = job_of(example)
+    sources = [job.data.train, job.data.validation, job.data.test]
+    for path in [job.model.path, *(s.path for s in sources if isinstance(s, SourceConfig))]:
+        assert (ROOT / path).exists(), "make test fetches it first: examples/fetch_demo.py"

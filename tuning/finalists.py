@@ -93,7 +93,12 @@ class Finals:
     def choose(self, contenders: Sequence[Contender]) -> Choice:
         """The most frozen within one standard error of the best."""
         entries = [
-            Finalist(trial=c.trial.id, frozen_share=c.frozen_share, estimate=c.estimate)
+            Finalist(
+                trial=c.trial.id,
+                name=f"trial {c.trial.number}",
+                frozen_share=c.frozen_share,
+                estimate=c.estimate,
+            )
             for c in contenders
         ]
         return choose(entries, self._search.mode)

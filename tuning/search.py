@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import yaml
@@ -34,6 +33,7 @@ from unfreeze.tuning.files import (
 from unfreeze.tuning.finalists import Finals, pick_trials, read_statistics
 from unfreeze.tuning.lanes import Lanes, count_lanes, workers_of_lane
 from unfreeze.tuning.live import Live
+from unfreeze.tuning.loggers import check_loggers
 from unfreeze.tuning.proposers import GridProposer, OptunaProposer, Proposer, RandomProposer
 from unfreeze.tuning.result import (
     expected_best_entry,
@@ -76,8 +76,7 @@ def run_search(
     began = time.monotonic()
     have = local_resources() if address is None else None
     check_job(search.job, have)
-    if search.config.logging.mlflow and find_spec("mlflow") is None:
-        raise ConfigError("logging.mlflow: mlflow is not installed; pip install mlflow")
+    check_loggers(search.config)
     if have:
         count_lanes(search.config.lanes, workers_of_lane(search.job, have), have)
     inputs = gather_inputs(search.job)

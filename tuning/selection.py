@@ -13,6 +13,8 @@ class Finalist:
 
     trial: str
     """The trial whose settings these are."""
+    name: str
+    """What people call it, such as "trial 3"."""
     frozen_share: float
     """Mean over training steps of the fraction of parameters that are frozen."""
     estimate: Estimate
@@ -70,7 +72,7 @@ def _reason(winner: Finalist, best: Finalist, *, alone: bool, others: int) -> st
     if winner is not best:
         return (
             f"It is the most frozen ({winner.frozen_share:.0%} against {best.frozen_share:.0%} of "
-            f"the parameters) within one standard error ({se}) of the best, {best.trial}: "
+            f"the parameters) within one standard error ({se}) of the best, {best.name}: "
             f"{winner.estimate.mean:.4g} against {mean}."
         )
     if others:

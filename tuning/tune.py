@@ -17,6 +17,7 @@ from ray.tune.search import Searcher
 
 from unfreeze.jobs.metrics import Mode
 from unfreeze.tuning.broker_actor import BrokerHandle
+from unfreeze.tuning.loggers import loggers
 from unfreeze.tuning.search_file import Search
 from unfreeze.tuning.trials import Trials, searched_lengths
 
@@ -126,7 +127,7 @@ def run_trials(
 ) -> None:
     """Runs all trials. `ahead`: how many may be proposed and not yet over."""
     metric, mode = search.metric, search.mode
-    callbacks: list[Any] = [_Watcher(each_turn), *_loggers(search)]
+    callbacks: list[Any] = [_Watcher(each_turn), *loggers(search.config)]
     with _quiet_settings(), tempfile.TemporaryDirectory(prefix="unfreeze-tune-") as folder:
         tuner = tune.Tuner(
             # A byte of memory: Tune wants something, and CPUs are for the lanes.
@@ -185,20 +186,6 @@ def longest_since_unfreezing(search: Search, steps_per_epoch: int) -> float:
             others += longest
     # A trial that trains nothing but its head is counted from its start.
     return max(1, others or heads) / steps_per_epoch
-
-
-def _loggers(search: Search) -> Iterator[Any]:
-    """Tune's own loggers, where the search file asks for them."""
-    if search.config.logging.tensorboard:
-        from ray.tune.logger import TBXLoggerCallback
-
-        yield TBXLoggerCallback()
-    if search.config.logging.mlflow:
-        from ray.air.integrations.mlflow import MLflowLoggerCallback
-
-        yield MLflowLoggerCallback(
-            tracking_uri=search.config.logging.mlflow, experiment_name=search.config.name
-        )
 
 
 @contextmanager

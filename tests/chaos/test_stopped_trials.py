@@ -151,4 +151,13 @@ def test_a_trial_that_fails_for_its_own_reason_is_marked_and_not_tried_again(
     assert failed.cost["cost"]["attempts"] == 1
     assert stand.broker.ask("outcome", "sound").state == "finished"
     assert stand.broker.ask("snapshot")["restarts"] == 0
+    stand.submit("too-large", "1ep", 1e-2)
+    stand.submit("after", "1ep", 1e-2)
+    stand.submit("beside", "1ep", 2e-2)
+    stand.wait_until_idle(120)
+    failed = stand.broker.ask("outcome", "too-large")
+    assert failed.state == "failed"
+    assert "memory" in failed.why
+    for id in ("after", "beside"):
+        assert stand.broker.ask("outcome", id).state == "finished", "its lane is back"
     assert parse_job(stand.search.job.to_data()) == stand.search.job

@@ -22,7 +22,9 @@ def two_lanes(
     inputs: Path, tmp_path_factory: pytest.TempPathFactory, ray_address: str
 ) -> SearchResult:
     uri = str(tmp_path_factory.mktemp("two-lanes"))
-    return run(searches.settings(inputs, uri, finalists={"top": 2, "seeds": 2}), ray_address)
+    logging = {"tensorboard": f"{uri}/tensorboard"}
+    changes = {"finalists": {"top": 2, "seeds": 2}, "logging": logging}
+    return run(searches.settings(inputs, uri, **changes), ray_address)
 
 
 def run(settings: dict[str, Any], address: str) -> SearchResult:
@@ -122,6 +124,13 @@ def test_the_result_is_complete_and_its_files_can_be_used(two_lanes: SearchResul
 
     model = AutoModelForSequenceClassification.from_pretrained(root / "model")
     assert model.config.num_labels == 2
+
+
+def test_every_trial_is_logged_for_tensorboard(two_lanes: SearchResult) -> None:
+    logs = list(Path(two_lanes.uri).parent.glob("tensorboard/*/*/events.out.tfevents.*"))
+    assert len(logs) == 12
+    for log in logs:
+        assert b"since_unfreezing" in log.read_bytes()
 
 
 def test_trials_leave_no_checkpoints_behind(two_lanes: SearchResult) -> None:

@@ -132,6 +132,36 @@ def test_data_and_keys_survive_down_even_if_the_ports_were_taken(own_home: Path)
     assert not [*Path("/tmp").glob(f"seaweedfs-*-{taken}.sock")]
 
 
+def test_a_server_that_does_not_answer_is_ended_and_started_anew(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "READY_WITHIN_S", 10.0)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as silent:
+        own_home.mkdir(parents=True)
+        started = psutil.Process(silent.pid).create_time()
+        state = {"pid": silent.pid, "started": started, "ports": weed.choose_ports({})}
+        (own_home / "server.json").write_text(json.dumps(state))
+        assert embedded.up().pid != silent.pid
+        assert silent.wait(5) != 0
+    assert embedded.status().running
+
+
+def test_sockets_of_another_server_on_the_same_port_are_left_alone() -> None:
+    alive, dead = (weed.SOCKETS / f"seaweedfs-{kind}-test-1.sock" for kind in ("alive", "dead"))
+    for path in (alive, dead):
+        path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(alive))
+        listening.listen()
+        with socket.socket(socket.AF_UNIX) as ended:
+            ended.bind(str(dead))
+        weed.remove_sockets({"filer.port": 1})
+        assert alive.exists()
+        assert not dead.exists()
+    weed.remove_sockets({"filer.port": 1})
+    assert not alive.exists()
+
+
 def test_down_ends_nothing_but_the_process_it_started(own_home: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         own_home.mkdir(parents=True)

@@ -8,7 +8,7 @@ from unfreeze.tuning.selection import Choice, Finalist, choose
 
 def finalist(trial: str, mean: float, share: float, se: float = 0.01) -> Finalist:
     made = Estimate(mean=mean, se=se, interval=(mean - se, mean + se), per_seed=(mean,))
-    return Finalist(trial=trial, frozen_share=share, estimate=made)
+    return Finalist(trial=trial, name=f"trial {trial}", frozen_share=share, estimate=made)
 
 
 def test_a_more_frozen_finalist_within_one_standard_error_wins() -> None:
@@ -20,7 +20,7 @@ def test_a_more_frozen_finalist_within_one_standard_error_wins() -> None:
         best="a",
         within_one_se=("b", "c", "a"),
         reason="It is the most frozen (50% against 10% of the parameters) within one standard "
-        "error (0.01) of the best, a: 0.805 against 0.81.",
+        "error (0.01) of the best, trial a: 0.805 against 0.81.",
     )
 
 

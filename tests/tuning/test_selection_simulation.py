@@ -94,6 +94,7 @@ def simulate(case: Scenario, draw: np.random.Generator) -> Search:
     finalists = [
         Finalist(
             trial=str(i),
+            name=str(i),
             frozen_share=draw.random(),
             estimate=estimate(ACCURACY, statistics, seed=0),
         )
