@@ -32,7 +32,8 @@ fmt: setup
 	$(BIN)/ruff format .
 
 test: setup  ## everything that needs no GPU
-	$(BIN)/python examples/fetch_demo.py reviews ner
+	$(BIN)/python examples/fetch_demo.py reviews ner shakespeare
+	$(BIN)/python examples/small_gpt2.py .cache/demo/shakespeare/train-*.txt --to .cache/demo/small-gpt2
 	$(BIN)/pytest
 
 test-fast: setup  ## what takes seconds

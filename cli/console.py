@@ -72,7 +72,7 @@ class Console:
 
     def _show_checked(self, message: dict[str, Any]) -> None:
         rows = ", ".join(f"{count(n)} {name}" for name, n in message["rows"].items())
-        self._line(f"checked: {rows} rows; starting Ray")
+        self._line(f"checked: {rows} {message['unit_name']}; starting Ray")
 
     def _show_finished(self, message: dict[str, Any]) -> None:
         self._end_bar()

@@ -13,10 +13,13 @@ import click
 VERBS = {
     "train": "run a job, or go on with it",
     "search": "run many jobs that differ in a few settings, or go on with them",
+    "compare": "which pretrained model fits a job's data, before any fine-tuning",
     "plan": "what a job would train, or a search would try; launches nothing",
+    "data": "check: all that can be known of a job's data before it is run",
     "show": "the result of a job or a search, in the terminal",
     "report": "rebuild the HTML report of a job or a search",
     "predict": "what a finished job's model says of new rows",
+    "eval": "how well a finished job's model does on labelled rows, with intervals",
     "checkpoints": "list, verify, pull or prune the checkpoints of a job",
     "storage": "the S3 server that comes with unfreeze: up, down, status",
     "schema": "JSON schema of the files that people write, for editors",

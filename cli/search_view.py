@@ -81,7 +81,7 @@ class SearchView:
 
     def _show_checked(self, message: dict[str, Any]) -> None:
         rows = ", ".join(f"{count(n)} {name}" for name, n in message["rows"].items())
-        self._line(f"checked: {rows} rows; starting Ray")
+        self._line(f"checked: {rows} {message['unit_name']}; starting Ray")
 
     def _show_search(self, message: dict[str, Any]) -> None:
         known = f", {count(message['known'])} of them are over already" * bool(message["known"])

@@ -5,18 +5,21 @@ that do not fit into memory.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import combinations
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from unfreeze.jobs.row_names import Locate, by_number, counted, in_rows
+from unfreeze.jobs.seen_rows import SeenRows, numbered
 from unfreeze.jobs.tasks.task import Role, RoleKind
 
 LISTS = "lists or objects"
 """How `dataset` calls the type of a column that holds no single values."""
-MOST_NAMED = 20
-"""Rows that do not fit are named up to here, and counted from here on."""
 FEW_ROWS = 10
 SMALL_SHARE = 0.01
 """A label with less than either is warned about: its share of a batch of 32 is mostly nothing, and
@@ -24,6 +27,7 @@ on a validation share of a tenth its score rests on no row or one."""
 
 GENERAL = "general"
 """The split that is not like train, and is scored to see what was forgotten."""
+_AT_ONCE = 1 << 20
 ALLOW_OVERLAP_HINT = "; take them out, or set data.allow_overlap=true"
 
 
@@ -33,34 +37,6 @@ class Finding:
 
     severity: Literal["error", "warning"]
     text: str
-
-
-@dataclass(slots=True)
-class Rows:
-    """What the checks see of a source's rows, in the source's order."""
-
-    keys: list[bytes | None] = field(default_factory=list)
-    """`text_key` of the texts; None for rows that do not fit."""
-    labels: list[tuple[str, ...]] = field(default_factory=list)
-    """Names of each row's labels."""
-    bad: dict[tuple[str, str], list[int]] = field(default_factory=dict)
-    """Column and problem -> numbers of the rows that do not fit, from 1."""
-    counts: Counter[str] = field(default_factory=Counter)
-    """`Seen.counts`, summed up."""
-
-    def add(
-        self, key: bytes, labels: tuple[str, ...], counts: Mapping[str, int] | None = None
-    ) -> None:
-        """A row that fits."""
-        self.keys.append(key)
-        self.labels.append(labels)
-        self.counts.update(counts or {})
-
-    def add_bad(self, column: str, problem: str) -> None:
-        """A row that does not."""
-        self.keys.append(None)
-        self.labels.append(())
-        self.bad.setdefault((column, problem), []).append(len(self.keys))
 
 
 def check_columns(split: str, roles: Mapping[Role, str], kinds: Mapping[str, str]) -> list[Finding]:
@@ -104,48 +80,72 @@ EXPECTED: dict[RoleKind, tuple[str, Callable[[str], bool]]] = {
 """What a column of each kind holds, in words, and which types are that."""
 
 
-def check_rows(split: str, rows: Rows, *, skip: bool) -> list[Finding]:
+def check_rows(
+    split: str, rows: SeenRows, *, skip: bool, locate: Locate = by_number
+) -> list[Finding]:
     """Findings within one source: no rows, rows that do not fit, labels that contradict.
 
     Rows that do not fit are errors, or if they are to be skipped warnings.
     """
-    if not rows.keys:
+    if not len(rows):
         return [Finding("error", f"data.{split}: there are no rows")]
-    findings = [
-        Finding(
-            "warning" if skip else "error",
-            f"data.{split}: column {column!r}: {problem} {_in_rows(numbers)}"
-            + ("; left out" if skip else ""),
-        )
-        for (column, problem), numbers in list(rows.bad.items())[:MOST_NAMED]
-    ]
-    if (more := len(rows.bad) - MOST_NAMED) > 0:
-        left = sum(map(len, list(rows.bad.values())[MOST_NAMED:]))
-        text = f"data.{split}: and {more} other problems, in {left} rows"
-        findings.append(Finding("warning" if skip else "error", text))
-    if skip and not any(rows.keys):
+    severity: Literal["error", "warning"] = "warning" if skip else "error"
+    left_out = "; left out" if skip else ""
+    findings = []
+    for problem in rows.problems:
+        where = in_rows(problem.count, locate(problem.first))
+        text = f"data.{split}: column {problem.column!r}: {problem.text} {where}{left_out}"
+        findings.append(Finding(severity, text))
+    if more := rows.other_problems:
+        text = f"data.{split}: and other problems in {more} row{'s' * (more != 1)}{left_out}"
+        findings.append(Finding(severity, text))
+    if skip and not rows.fits.any():
         findings.append(Finding("error", f"data.{split}: no row is left"))
-    if torn := _contradictions(rows):
-        text = f"data.{split}: {_counted(torn)} the text of an earlier row with another label"
+    if len(torn := _contradictions(rows)):
+        said = _counted(torn, locate)
+        text = f"data.{split}: {said} the text of an earlier row with another label"
         findings.append(Finding("warning", text))
     return findings
 
 
-def check_overlap(sources: Mapping[str, Rows], *, allow: bool) -> list[Finding]:
+def check_overlap(
+    sources: Mapping[str, SeenRows], *, allow: bool, locate: Mapping[str, Locate] | None = None
+) -> list[Finding]:
     """Texts that stand in two sources: an error unless allowed.
 
-    Compared by `text_key`, so without case and white space; rows are of the later split.
+    Compared by `text_key`, so without case and white space; rows are of the later split. What only
+    must stay together in shares, such as the questions of one context, is a warning.
     """
     findings = []
     for first, second in combinations(sources, 2):
-        known = {key for key in sources[first].keys if key is not None}
-        shared = [i for i, key in enumerate(sources[second].keys, 1) if key in known]
-        if not shared:
+        one, other = sources[first], sources[second]
+        found = (locate or {}).get(second, by_number)
+        if len(shared := _shared(one.keys[one.fits], other.keys, other.fits)):
+            text = f"data.{second}: {_counted(shared, found)} a text that stands in {first} too"
+            text += "" if allow else ALLOW_OVERLAP_HINT
+            findings.append(Finding("warning" if allow else "error", text))
+        groups, theirs = one.groups, other.groups
+        if groups is None or theirs is None:
             continue
-        text = f"data.{second}: {_counted(shared)} a text that stands in {first} too"
-        text += "" if allow else ALLOW_OVERLAP_HINT
-        findings.append(Finding("warning" if allow else "error", text))
+        alike = np.setdiff1d(_shared(groups[one.fits], theirs, other.fits), shared)
+        if len(alike):
+            said = _counted(alike, found)
+            text = f"data.{second}: {said} the context of rows of {first}, if another text"
+            findings.append(Finding("warning", text))
     return findings
+
+
+def _shared(
+    known: NDArray[np.bytes_], keys: NDArray[np.bytes_], fits: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Numbers of the rows whose key is known, from 1."""
+    distinct, key_of = np.unique(keys, return_inverse=True)
+    there = np.zeros(len(distinct), np.bool_)
+    for start in range(0, len(known), _AT_ONCE):
+        part = known[start : start + _AT_ONCE]
+        places = np.minimum(np.searchsorted(distinct, part), len(distinct) - 1)
+        there[places[distinct[places] == part]] = True
+    return np.flatnonzero(there[key_of] & fits) + 1
 
 
 def check_shares(rows: Mapping[str, int]) -> list[Finding]:
@@ -211,30 +211,15 @@ def _compared_with_train(
     return findings
 
 
-def _contradictions(rows: Rows) -> list[int]:
-    """Rows whose text stood before with another label; numbers from 1."""
-    first: dict[bytes, tuple[str, ...]] = {}
-    return [
-        i
-        for i, (key, labels) in enumerate(zip(rows.keys, rows.labels, strict=True), 1)
-        if key is not None and first.setdefault(key, labels) != labels
-    ]
+def _contradictions(rows: SeenRows) -> NDArray[np.int64]:
+    """Rows whose text stood before with another label; numbers from 1, in order."""
+    text_of, first = numbered(rows.keys)  # those that do not fit have a key of their own
+    is_torn = rows.fits & (rows.set_of != rows.set_of[first][text_of])
+    return np.flatnonzero(is_torn) + 1
 
 
-def _in_rows(numbers: Sequence[int]) -> str:
-    """ "in row 3", or "in 40 rows (1, 5, 9 ...)"."""
-    if len(numbers) == 1:
-        return f"in row {numbers[0]}"
-    named = ", ".join(map(str, numbers[:MOST_NAMED]))
-    return f"in {len(numbers)} rows ({named}{' ...' if len(numbers) > MOST_NAMED else ''})"
-
-
-def _counted(rows: Sequence[int], at_most: int = 5) -> str:
-    """ "3 rows have (rows 1, 5, 9)", up to a verb's object."""
-    numbers = ", ".join(map(str, rows[:at_most])) + (" ..." if len(rows) > at_most else "")
-    if len(rows) == 1:
-        return f"1 row (row {numbers}) has"
-    return f"{len(rows)} rows (rows {numbers}) have"
+def _counted(numbers: NDArray[np.int64], locate: Locate) -> str:
+    return counted(len(numbers), locate(numbers[:5].tolist()))
 
 
 def _names(labels: Iterable[str], at_most: int = 8, *, order: bool = True) -> str:

@@ -93,6 +93,8 @@ class DataConfig(Settings):
     """Go on although texts of one split stand in another."""
     on_bad_row: Literal["stop", "skip"] = "stop"
     """Rows that do not fit: stop and name them, or leave them out and count them."""
+    num_proc: Annotated[int, Field(ge=1)] | None = None
+    """Processes that tokenize; by default one for each core of the machine."""
 
 
 class Plateau(Settings):

@@ -6,22 +6,24 @@ the next run and every trial of a search only open it.
 
 import json
 import os
-import tempfile
+import shutil
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import datasets
+import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from unfreeze.jobs.checks import (
     ALLOW_OVERLAP_HINT,
     GENERAL,
     Finding,
-    Rows,
     check_columns,
     check_labels,
     check_overlap,
@@ -29,18 +31,22 @@ from unfreeze.jobs.checks import (
     check_shares,
 )
 from unfreeze.jobs.config import DataConfig, JobConfig, SourceConfig
-from unfreeze.jobs.errors import DataError
+from unfreeze.jobs.content import content_hash
+from unfreeze.jobs.errors import DataError, UserMistake
+from unfreeze.jobs.origins import origin_of
 from unfreeze.jobs.roles import RowsByRole, kinds_of
-from unfreeze.jobs.sources import content_hash, read_source
+from unfreeze.jobs.seen_rows import SeenRows
+from unfreeze.jobs.sources import read_source
 from unfreeze.jobs.splits import cut_shares, text_key
 from unfreeze.jobs.tasks import open_task
 from unfreeze.jobs.tasks.task import BadRow, Learned, Task
-from unfreeze.jobs.token_store import Split, SplitWriter
+from unfreeze.jobs.token_store import Split
+from unfreeze.jobs.tokenization import Plan, join_shards, tokenize, write_rows
 from unfreeze.jobs.tokenizer import load_tokenizer, tokenizer_hash
 
 __all__ = ["PreparedData", "Split", "prepare", "read_sources"]
 
-FORMAT = 2
+FORMAT = 4
 """Part of the key: raise it when the same data would be stored in another way."""
 
 
@@ -68,13 +74,11 @@ def prepare(job: JobConfig, located_model: str, *, cache: Path) -> PreparedData:
     tokenizer = load_tokenizer(located_model, job.model)
     sources = read_sources(job, cache)
     fingerprint = _fingerprint(job, sources, tokenizer)
-    folder = cache / fingerprint
+    folder, scratch = cache / fingerprint, cache / f".preparing-{fingerprint}"
     with FileLock(cache / f"{fingerprint}.lock"):
         if not folder.exists():
-            with tempfile.TemporaryDirectory(dir=cache, prefix=".preparing-") as scratch:
-                new = Path(scratch) / "new"
-                _build(job, sources, tokenizer, new)
-                os.replace(new, folder)
+            os.replace(_prepare(job, located_model, sources, tokenizer, scratch), folder)
+        shutil.rmtree(scratch, ignore_errors=True)
     return _open(folder, allow_overlap=job.data.allow_overlap)
 
 
@@ -132,7 +136,7 @@ def _fingerprint(
         "contents": {split: content_hash(rows) for split, rows in sources.items()},
         "shares": _shares(job.data),
         "columns": list(job.columns),  # what they are called does not matter
-        "task": job.task.model_dump(mode="json"),
+        "task": job.task.of_examples,
         "max_length": job.data.max_length,
         "on_bad_row": job.data.on_bad_row,
         "tokenizer": tokenizer_hash(tokenizer),
@@ -140,23 +144,60 @@ def _fingerprint(
     return sha256(json.dumps(determined_by, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _build(
+def _prepare(
     job: JobConfig,
+    located: str,
     sources: Mapping[str, datasets.Dataset],
     tokenizer: PreTrainedTokenizerBase,
-    folder: Path,
-) -> None:
-    """Checks the rows and writes the splits and meta.json into `folder`. Raises DataError."""
-    data, unlearned = job.data, open_task(job.task)
+    scratch: Path,
+) -> Path:
+    """Makes the splits in the folder `scratch`, which may hold what an earlier attempt left.
+
+    Raises DataError and ConfigError, and then leaves nothing.
+    """
+    scratch.mkdir(exist_ok=True)
+    checked = scratch / "checked.json"
+    try:
+        if not checked.exists():
+            found = _check(job, sources, scratch)
+            (scratch / "new.json").write_text(json.dumps(found), encoding="utf-8")
+            os.replace(scratch / "new.json", checked)
+        found = json.loads(checked.read_text(encoding="utf-8"))
+        plan = Plan.write(scratch, job, located, found["learned"], tokenizer)
+        tokenize(plan, found["splits"], processes=job.data.num_proc)
+        new = scratch / "new"
+        found["cut_off"] = {
+            split: join_shards(plan, split, new / split) for split in found.pop("splits")
+        }
+    except UserMistake:
+        shutil.rmtree(scratch)
+        raise
+    (new / "meta.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return new
+
+
+def _check(job: JobConfig, sources: Mapping[str, datasets.Dataset], folder: Path) -> dict[str, Any]:
+    """Checks the rows, and writes those of each split into `folder`. Raises DataError."""
+    data, task = job.data, open_task(job.task)
     by_role = {split: RowsByRole(rows, job.columns) for split, rows in sources.items()}
-    scanned = {split: scan(rows, unlearned) for split, rows in by_role.items()}
+    scanned = {split: scan(rows, task) for split, rows in by_role.items()}
     parts = _parts(scanned, _shares(data))
     declared = next(filter(None, map(by_role["train"].declared, job.columns)), None)
     concluded = {split: job.task.conclude(rows.counts) for split, rows in scanned.items()}
+    locate = {
+        split: origin_of(
+            getattr(data, split),
+            split,
+            endpoint=job.storage.endpoint,
+            cache_folder=folder.parent / "sources",
+        )
+        for split in sources
+    }
 
-    skip = data.on_bad_row == "skip"
     findings = [
-        finding for split, rows in scanned.items() for finding in check_rows(split, rows, skip=skip)
+        finding
+        for split, rows in scanned.items()
+        for finding in check_rows(split, rows, skip=data.on_bad_row == "skip", locate=locate[split])
     ]
     findings += [
         Finding("warning", f"data.{split}: {remark}")
@@ -164,37 +205,27 @@ def _build(
         for remark in remarks
     ]
     findings += check_shares({split: len(parts[split].rows) for split in ("train", *_shares(data))})
-    overlaps = check_overlap(scanned, allow=data.allow_overlap)
-    if parts["train"].rows:
-        labels = {split: list(chain.from_iterable(p.labels)) for split, p in parts.items()}
+    overlaps = check_overlap(scanned, allow=data.allow_overlap, locate=locate)
+    if len(rows := parts["train"].rows):
         known = job.task.labels_in(declared or ())
-        findings += check_labels(labels, known, rows=len(parts["train"].rows))
+        labels = {split: part.labels for split, part in parts.items()}
+        findings += check_labels(labels, known, rows=len(rows))
     errors = [f.text for f in findings + overlaps if f.severity == "error"]
     if errors:
         raise DataError(errors)
-
-    learned = unlearned.learn(set(labels["train"]), declared) | concluded["train"][0]
-    task = open_task(job.task, learned)
-    max_length = data.max_length or tokenizer.model_max_length
-    cut_off = {}
     for split, part in parts.items():
-        rows = by_role[part.source]
-        with SplitWriter(folder / split, rows.schema, pack=task.pack(max_length)) as writer:
-            for batch in rows.batches(part.rows):
-                writer.add(task.encode(batch, tokenizer, max_length), batch)
-        cut_off[split] = writer.cut_off
-    meta = {
-        "learned": task.learned,
-        "cut_off": cut_off,
+        write_rows(folder / split, by_role[part.source], part.rows)
+    return {
+        "learned": task.learn(set(parts["train"].labels), declared) | concluded["train"][0],
+        "splits": list(parts),
         "warnings": [f.text for f in findings],
         "overlaps": [f.text for f in overlaps],
     }
-    (folder / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
 
-def scan(rows: RowsByRole, task: Task) -> Rows:
-    """Keys and labels of all rows, a batch at a time: the texts need not fit into memory."""
-    found = Rows()
+def scan(rows: RowsByRole, task: Task) -> SeenRows:
+    """Looks at all rows, a batch at a time: the texts need not fit into memory."""
+    found = SeenRows()
     for batch in rows.batches():
         for row in batch:
             try:
@@ -202,38 +233,45 @@ def scan(rows: RowsByRole, task: Task) -> Rows:
             except BadRow as bad:
                 found.add_bad(rows.columns.get(bad.role, bad.role), bad.problem)
             else:
-                found.add(text_key(*seen.texts), seen.labels, seen.counts)
+                group = None if seen.group is None else text_key(seen.group)
+                found.add(text_key(*seen.texts), seen.labels, seen.counts, group)
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The rows that a split takes from a source, with their labels."""
+    """The rows that a split takes from a source, from 0; and how many have each label."""
 
     source: str
-    rows: list[int]
-    labels: list[tuple[str, ...]]
+    rows: NDArray[np.int64]
+    labels: Counter[str]
 
 
-def _parts(scanned: Mapping[str, Rows], shares: Mapping[str, float]) -> dict[str, _Part]:
+def _parts(scanned: Mapping[str, SeenRows], shares: Mapping[str, float]) -> dict[str, _Part]:
     """The splits, in the order train, validation, test, general. Rows that do not fit are left
     out."""
     parts = {}
-    for source, scan in scanned.items():
-        whole = [
-            (row, key, labels)
-            for row, (key, labels) in enumerate(zip(scan.keys, scan.labels, strict=True))
-            if key is not None
-        ]
-        keys, labels = [key for _, key, _ in whole], [labels for _, _, labels in whole]
-        strata = ["\0".join(each) for each in labels]
-        cut = cut_shares(keys, strata, shares if source == "train" else {})
+    for source, seen in scanned.items():
+        there = np.flatnonzero(seen.fits)
+        sets, groups = seen.label_sets, seen.groups
+        # In the order of their names, as `cut_shares` wants them.
+        order = sorted(range(len(sets)), key=lambda number: sets[number])
+        strata = np.argsort(order)[seen.set_of[there]]
+        cut = cut_shares(
+            seen.keys[there] if len(there) < len(seen) else seen.keys,
+            strata,
+            shares if source == "train" else {},
+            None if groups is None else groups[there],
+            [sets[number] for number in order] if any(len(one) > 1 for one in sets) else None,
+        )
         for split, places in cut.items():
-            name = source if split == "train" else split
-            rows = [whole[place][0] for place in places]
-            parts[name] = _Part(source, rows, [labels[place] for place in places])
-    order = ("train", "validation", "test", GENERAL)
-    return {split: parts[split] for split in order if split in parts}
+            counts = np.bincount(strata[places], minlength=len(sets))
+            labels: Counter[str] = Counter()
+            for number, count in zip(order, counts.tolist(), strict=True):
+                labels.update(dict.fromkeys(sets[number], count) if count else {})
+            parts[source if split == "train" else split] = _Part(source, there[places], labels)
+    order_of_splits = ("train", "validation", "test", GENERAL)
+    return {split: parts[split] for split in order_of_splits if split in parts}
 
 
 def _open(folder: Path, *, allow_overlap: bool) -> PreparedData:

@@ -163,8 +163,8 @@ class PhaseEngine:
             loss = task.loss(outputs, batch.inputs)
             self.engine.backward(loss * (scale if batch.examples else 0.0))
             if batch.examples:
-                tokens = batch.inputs["attention_mask"].sum()
-                sums += torch.stack([loss.detach().double(), tokens.double()])
+                tokens = task.tokens(batch.inputs).double()
+                sums += torch.stack([loss.detach().double(), tokens])
             if i < len(batches) - 1:
                 self.engine.step()
         dist.all_reduce(sums)

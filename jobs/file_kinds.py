@@ -4,6 +4,7 @@ Libraries answer a parquet file named .jsonl with a parser's error; a person wan
 """
 
 import bz2
+import csv
 import gzip
 import json
 import lzma
@@ -121,6 +122,33 @@ def broken_line(file: Path, kind: Kind) -> str | None:
             if kind is _JSON_LINES and text.strip() and (problem := _not_an_object(text)):
                 return f"line {number} {problem}"
     return None
+
+
+def lines_of(file: Path, kind: Kind, rows: Sequence[int]) -> dict[int, int]:
+    """In which lines these rows begin (both from 1), of a kind that has its rows in lines."""
+    with _open(file) as stream:
+        if kind is _JSON_LINES:
+            begins: Iterator[int] = (n for n, line in enumerate(stream, 1) if line.strip())
+        elif kind.loader == "csv":
+            begins = _lines_of_csv(stream, kind.options.get("sep", ","))
+        else:
+            return {}
+        numbered = zip(range(1, max(rows, default=0) + 1), begins, strict=False)
+        return {row: line for row, line in numbered if row in rows}
+
+
+def _lines_of_csv(stream: BufferedIOBase, separator: str) -> Iterator[int]:
+    """Where the rows after the first begin; a field may hold line breaks."""
+    reader = csv.reader((line.decode("utf-8", "replace") for line in stream), delimiter=separator)
+    end, is_header = 0, True
+    try:
+        for fields in reader:
+            begin, end = end + 1, reader.line_num
+            if fields and not is_header:
+                yield begin
+            is_header &= not fields
+    except csv.Error:  # such as a field that is too long for it: then lines are not known
+        return
 
 
 def rows_of(files: Sequence[Path], loader: str) -> Iterator[dict[str, Any]]:

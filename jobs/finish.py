@@ -18,14 +18,14 @@ from torch import nn
 
 from unfreeze.jobs.checkpointing import take_up_weights
 from unfreeze.jobs.checks import GENERAL
-from unfreeze.jobs.files import METRICS, MODEL, PREDICTIONS, RESULT
+from unfreeze.jobs.files import METRICS, MODEL, PREDICTIONS, RESULT, STATISTICS
 from unfreeze.jobs.inputs import Inputs
-from unfreeze.jobs.metrics import Floats, scores_of
+from unfreeze.jobs.metrics import Floats, scores_of, to_bytes
 from unfreeze.jobs.portable import PortableState
 from unfreeze.jobs.progress import Progress
 from unfreeze.jobs.run import Run, load_weights
 from unfreeze.jobs.tasks import open_task
-from unfreeze.jobs.tasks.task import Task
+from unfreeze.jobs.tasks.task import Arrays, Task
 from unfreeze.jobs.tokenizer import load_tokenizer
 from unfreeze.jobs.verdict import overfitting
 from unfreeze.jobs.zero import zero_stage
@@ -48,6 +48,7 @@ def finish(run: Run, progress: Progress, inputs: Inputs) -> None:
         export(run, model, inputs, store, judged.task.configuration())
         for name in judged.predictions:
             store.put(f"{PREDICTIONS}/{name}.jsonl", _jsonl(_lines(run, name, judged, before)))
+            store.put(f"{STATISTICS}/{name}.safetensors", to_bytes(judged.statistics[name]))
         store.put(METRICS, run.metrics_bytes())
         result = _result(run, progress, inputs, best, judged)
         result["before"] = before.scores if before else None
@@ -64,6 +65,11 @@ def best_model(run: Run) -> tuple[nn.Module, Manifest]:
     take_up_weights(run.checkpointer.store, state, best)
     load_weights(model, run.model_plan, state)
     return _ready(model), best
+
+
+def untrained_model(run: Run) -> nn.Module:
+    """The pretrained model, as it was before the first step."""
+    return _ready(run.build_model())
 
 
 def _ready(model: nn.Module) -> nn.Module:
@@ -88,11 +94,18 @@ def _best_manifest(run: Run) -> Manifest:
     return manifest
 
 
-def judged_statistics(run: Run, model: nn.Module, split: str) -> Floats:
-    """The task's statistics of all units of a split. A collective call."""
-    units = np.arange(run.data.splits[split].units)
+def keep_all(run: Run, model: nn.Module, name: str) -> Arrays:
+    """What the task keeps of all examples of a split. A collective call."""
+    split = run.data.splits[name]
     with torch.no_grad():
-        return run.scorer.statistics(model, run.data.splits[split], units, thorough=True)
+        return run.scorer.keep(model, split, np.arange(split.units), thorough=True)
+
+
+def settled(run: Run, kept: Arrays) -> tuple[Task, dict[str, float]]:
+    """The task with what it learns after training from the validation rows, of which `kept` is;
+    and numbers about that."""
+    learned, numbers = run.task.finish(kept, run.data.splits["validation"])
+    return open_task(run.job.task, run.task.learned | learned), numbers
 
 
 @dataclass
@@ -103,6 +116,8 @@ class _Judgement:
     """With what it learned from the validation rows."""
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     """By split."""
+    statistics: dict[str, Floats] = field(default_factory=dict)
+    """By split, the task's of each unit."""
     predictions: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """By split, what the model says of each unit; on rank 0 alone."""
 
@@ -111,7 +126,7 @@ def _judge_before(run: Run) -> _Judgement | None:
     """The pretrained model, if it is to be compared with. A collective call."""
     if not run.task.compares_before and GENERAL not in run.data.splits:
         return None
-    return _judge(run, _ready(run.build_model()))
+    return _judge(run, untrained_model(run))
 
 
 def _judge(run: Run, model: nn.Module) -> _Judgement:
@@ -122,16 +137,16 @@ def _judge(run: Run, model: nn.Module) -> _Judgement:
             continue
         split = run.data.splits[name]
         units = np.arange(split.units)
-        with torch.no_grad():
-            kept = run.scorer.keep(model, split, units, thorough=True)
+        kept = keep_all(run, model, name)
         numbers: dict[str, float] = {}
         if name == "validation":
-            learned, numbers = run.task.finish(kept, split)
-            found.task = open_task(run.job.task, run.task.learned | learned)
+            found.task, numbers = settled(run, kept)
         statistics = found.task.statistics(kept, split, units, run.decode)
+        found.statistics[name] = statistics
         found.scores[name] = {
             **scores_of(found.task.metrics, statistics),
             **numbers,
+            **found.task.further_scores(kept, split),
             "rows": split.units,
         }
         if dist.get_rank() == 0:
@@ -206,6 +221,7 @@ def _result(
         ).to_data(),
         "learned": judged.task.learned,
         "rows": {name: split.units for name, split in run.data.splits.items()},
+        "unit_name": run.task.unit_name,
         "cut_off": run.data.cut_off,
         "warnings": run.data.warnings,
         "steps": progress.step,

@@ -47,6 +47,12 @@ class Inputs:
         return open_task(self.job.task, self.data.learned)
 
     @property
+    def counted(self) -> dict[str, Any]:
+        """How much there is of each split, and what it is called."""
+        rows = {name: split.units for name, split in self.data.splits.items()}
+        return {"rows": rows, "unit_name": self.task.unit_name}
+
+    @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps that see every training row once."""
         return -(-len(self.data.splits["train"]) // self.job.training.batch_size)
@@ -60,7 +66,7 @@ def cache_folder() -> Path:
 def gather_inputs(job: JobConfig) -> Inputs:
     """Fetches, checks and tokenizes; quick when it was done before. Raises UserMistake."""
     located = locate_model(job.model, endpoint=job.storage.endpoint, cache=cache_folder())
-    job = _with_max_length(job, longest_input(located, job.model))
+    job = with_max_length(job, longest_input(located, job.model))
     data = prepare(job, located, cache=cache_folder() / "data")
     model_plan = describe_model(located, job.model, open_task(job.task, data.learned))
     return _inputs(job, located, data, model_plan, weights_hash(located))
@@ -81,7 +87,9 @@ def _inputs(
     return Inputs(job, located, data, model_plan, weights, settings)
 
 
-def _with_max_length(job: JobConfig, limit: int) -> JobConfig:
+def with_max_length(job: JobConfig, limit: int) -> JobConfig:
+    """The job with data.max_length written out; `limit` is the most that the model takes. Raises
+    ConfigError."""
     wanted = job.data.max_length or min(DEFAULT_MAX_LENGTH, limit)
     of_task = {f"task.{name}": length for name, length in job.task.lengths.items()}
     mistakes = [

@@ -47,7 +47,7 @@ def run_job(
     preflight.check_resumable(runs, inputs)
     for warning in inputs.data.warnings:
         show({"kind": "warning", "text": warning})
-    show({"kind": "checked", "rows": {name: s.units for name, s in inputs.data.splits.items()}})
+    show({"kind": "checked", **inputs.counted})
     with connect(address):
         workers = preflight.plan_for(job, cluster_resources())
         preflight.check_deepspeed(job, workers.count)

@@ -37,6 +37,17 @@ TRAITS = {
     "f1": Trait(title="F1"),
     "weighted_f1": Trait(title="weighted F1"),
     "macro_f1": Trait(title="macro F1"),
+    "micro_f1": Trait(title="micro F1"),
+    "subset_accuracy": Trait(title="subset accuracy"),
+    "mcc": Trait(is_share=False, title="Matthews correlation"),
+    "auroc": Trait(title="AUROC"),
+    "expected_calibration_error": Trait("min"),
+    "scaled_calibration_error": Trait("min", title="calibration error after temperature scaling"),
+    "scaled_loss": Trait("min", is_share=False, title="loss after temperature scaling"),
+    "mean_absolute_error": Trait("min", is_share=False),
+    "root_mean_squared_error": Trait("min", is_share=False),
+    "r2": Trait(is_share=False, title="R\u00b2"),
+    "pearson": Trait(is_share=False, title="Pearson correlation"),
     "precision": Trait(),
     "recall": Trait(),
     "loss": Trait("min", is_share=False),
@@ -128,14 +139,25 @@ def scores_of(metrics: Sequence[Metric], statistics: Floats) -> dict[str, float]
 
 
 def to_bytes(statistics: Floats) -> bytes:
-    """Statistics as a safetensors file."""
-    return safetensors.numpy.save({"statistics": np.ascontiguousarray(statistics)})
+    """Statistics as a safetensors file. Columns of small counts, which most are, take an eighth."""
+    with np.errstate(invalid="ignore"):  # what is not finite is no count
+        counts = statistics.astype(np.uint8)
+    small = (counts == statistics).all(axis=0)
+    parts = {"statistics": statistics[:, ~small], "counts": counts[:, small]}
+    found = {name: np.ascontiguousarray(part) for name, part in parts.items()}
+    return safetensors.numpy.save(found | {"is_count": small})
 
 
 def from_bytes(file: bytes) -> Floats:
     """What `to_bytes` made a file of."""
-    statistics: Floats = safetensors.numpy.load(file)["statistics"]
-    return statistics
+    parts = safetensors.numpy.load(file)
+    statistics: Floats = parts["statistics"]
+    if "is_count" not in parts:  # a file of before there were any
+        return statistics
+    small = parts["is_count"]
+    whole = np.empty((len(statistics), len(small)))
+    whole[:, small], whole[:, ~small] = parts["counts"], statistics
+    return whole
 
 
 def draw_counts(seed: int, resamples: int, rows: int) -> Iterator[Floats]:
@@ -193,6 +215,36 @@ class LabelCounts:
             both, predicted, truth = self._parts(sums)
             f1 = np.nan_to_num(ratio(2 * both, predicted + truth))
             return ratio((f1 * truth).sum(axis=-1), truth.sum(axis=-1))
+
+        return Metric(name, of, pseudo_rows=self._right_and_wrong)
+
+    def micro_f1(self, name: str = "micro_f1") -> Metric:
+        """F1 of all labels of all rows together, as if they were one."""
+
+        def of(sums: Floats) -> Floats:
+            both, predicted, truth = (part.sum(axis=-1) for part in self._parts(sums))
+            return ratio(2 * both, predicted + truth)
+
+        return Metric(name, of, pseudo_rows=self._right_and_wrong)
+
+    def matthews(self, name: str = "mcc") -> Metric:
+        """Matthews' correlation of the predicted label and the true one, for any number of labels
+        (Gorodkin 2004, R_K); 0 where all rows have one label, or are given one. Each row must have
+        one."""
+
+        def of(sums: Floats) -> Floats:
+            both, predicted, truth = self._parts(sums)
+            rows = sums[..., 0]
+            covariance = both.sum(axis=-1) * rows - (predicted * truth).sum(axis=-1)
+            spreads = [rows**2 - (part**2).sum(axis=-1) for part in (predicted, truth)]
+            # What is left of a spread of 0 by rounding is no spread.
+            vary = np.minimum(*spreads) > 1e-9 * rows**2
+            result: Floats = np.where(
+                (rows > 0) & ~vary,
+                0.0,
+                ratio(covariance, np.sqrt(np.maximum(0, np.prod(spreads, axis=0)))),
+            )
+            return result
 
         return Metric(name, of, pseudo_rows=self._right_and_wrong)
 

@@ -19,7 +19,9 @@ class JobPlan:
     phases: list["Phase"]
     steps_per_epoch: int
     rows: dict[str, int]
-    """Rows of each split."""
+    """How much there is of each split."""
+    unit_name: str
+    """What that is called."""
     warnings: list[str]
     """What the checks of the data found, short of mistakes."""
     notes: list[str] = field(default_factory=list)
@@ -34,6 +36,7 @@ class JobPlan:
             "parameters": sum(self.sizes.values()),
             "steps_per_epoch": self.steps_per_epoch,
             "rows": self.rows,
+            "unit_name": self.unit_name,
             "warnings": self.warnings,
             "notes": self.notes,
             "phases": [
@@ -61,12 +64,11 @@ def plan_job(job: JobConfig, inputs: "Inputs | None" = None) -> JobPlan:
 
     inputs = inputs or gather_inputs(job)
     phases = plan_phases(job, inputs.model_plan.names, inputs.steps_per_epoch)
-    rows = {name: split.units for name, split in inputs.data.splits.items()}
     return JobPlan(
         sizes=inputs.model_plan.sizes,
         phases=phases,
         steps_per_epoch=inputs.steps_per_epoch,
-        rows=rows,
+        **inputs.counted,
         warnings=inputs.data.warnings,
         notes=frozen_ties(phases, inputs.model_plan.blocks),
     )

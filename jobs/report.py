@@ -53,6 +53,7 @@ def build_report(
         result=result,
         metric=metric,
         judged=judged,
+        units=result.get("unit_name", "rows"),
         headline=_headline(result, predictions, judged, of_rows),
         verdict=verdict,
         charts=charts,

@@ -5,11 +5,13 @@ the order of rows, a seed, or the machine. So runs with other seeds are judged b
 """
 
 import hashlib
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from unfreeze.jobs.seen_rows import KEY, Keys, numbered
+from unfreeze.jobs.stratify import cut_label_sets
 
 Rows = NDArray[np.int64]
 
@@ -25,41 +27,74 @@ def text_key(*texts: str) -> bytes:
 
 
 def cut_shares(
-    keys: Sequence[bytes], labels: Sequence[str], shares: Mapping[str, float]
+    keys: Sequence[bytes] | Keys,
+    labels: Sequence[str] | NDArray[np.integer],
+    shares: Mapping[str, float],
+    groups: Keys | None = None,
+    label_sets: Sequence[tuple[str, ...]] | None = None,
 ) -> dict[str, Rows]:
     """Row numbers of "train" and of each share ("test", "validation"), in ascending order.
 
     Each label gives its share of distinct texts, rounded, and at least one if it has two; it keeps
     at least one. Rows with equal keys stay together. The test share does not depend on the
     validation share: it is taken from the low end of the keys, the other from the high end.
+
+    `labels` may be numbers, in the order of the labels' names. With `groups` it is those that stay
+    together and that are taken, as many as come closest to the share of rows; rows with equal keys
+    must be of one group. With `label_sets`, of which `labels` says which each row has, it is every
+    label in a set that gives its share, and not every set (`cut_label_sets`).
     """
-    split_of: dict[bytes, str] = {}
-    for group in _by_label(keys, labels).values():
-        counts = _counts(len(group), shares)
-        test, validation = counts.get("test", 0), counts.get("validation", 0)
-        split_of |= dict.fromkeys(group[:test], "test")
-        split_of |= dict.fromkeys(group[len(group) - validation :], "validation")
-    found: dict[str, list[int]] = {"train": [], **{name: [] for name in shares}}
-    for row, key in enumerate(keys):
-        found[split_of.get(key, "train")].append(row)
-    return {name: np.array(rows, np.int64) for name, rows in found.items()}
+    names = ("train", *shares)
+    strata = _by_name(labels)
+    together = np.asarray(keys if groups is None else groups, KEY)
+    unit_of, first = numbered(together)
+    stratum_of = _commonest(unit_of, strata, len(first))
+    if label_sets is not None and groups is None:
+        split_of_rows = cut_label_sets(stratum_of, label_sets, shares)[unit_of]
+        return {name: np.flatnonzero(split_of_rows == i) for i, name in enumerate(names)}
+    sizes = np.ones(len(first), np.int64) if groups is None else np.bincount(unit_of)
+    split_of = np.zeros(len(first), np.int8)
+    # The units are in the order of their keys, and so are those of each stratum.
+    by_stratum = np.argsort(stratum_of, kind="stable")
+    for units in np.split(by_stratum, np.cumsum(np.bincount(stratum_of))[:-1]):
+        left = len(units) - 1
+        for name in sorted(shares):  # test first; what is short is short in validation
+            ordered = units if name == "test" else units[::-1]
+            taken = min(left, _closest(sizes[ordered], shares[name]))
+            split_of[ordered[:taken]] = names.index(name)
+            left -= taken
+    split_of_rows = split_of[unit_of]
+    return {name: np.flatnonzero(split_of_rows == i) for i, name in enumerate(names)}
 
 
-def _counts(texts: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """How many of a label's texts each share gets. What is short is short in validation."""
-    left, counts = texts - 1, {}
-    for name in sorted(shares):  # test first
-        counts[name] = min(left, max(1, round(shares[name] * texts)))
-        left -= counts[name]
-    return counts
+def _closest(sizes: Rows, share: float) -> int:
+    """How many of the first units come closest to the share of all; one at least."""
+    if not len(sizes):
+        return 0
+    reached = np.cumsum(sizes)
+    wanted = max(1, round(share * int(reached[-1])))
+    last = int(np.searchsorted(reached, wanted))
+    is_too_much = last > 0 and wanted - reached[last - 1] < reached[last] - wanted
+    return last if is_too_much else last + 1
 
 
-def _by_label(keys: Sequence[bytes], labels: Sequence[str]) -> dict[str, list[bytes]]:
-    """Each label's distinct keys, sorted. A key with several labels counts for its commonest."""
-    votes: defaultdict[bytes, Counter[str]] = defaultdict(Counter)
-    for key, label in zip(keys, labels, strict=True):
-        votes[key][label] += 1
-    groups: defaultdict[str, list[bytes]] = defaultdict(list)
-    for key, counted in votes.items():
-        groups[min(counted, key=lambda label: (-counted[label], label))].append(key)
-    return {label: sorted(group) for label, group in groups.items()}
+def _by_name(labels: Sequence[str] | NDArray[np.integer]) -> Rows:
+    if isinstance(labels, np.ndarray):
+        return labels.astype(np.int64, copy=False)
+    numbers = {label: i for i, label in enumerate(sorted(set(labels)))}
+    return np.fromiter((numbers[label] for label in labels), np.int64, len(labels))
+
+
+def _commonest(unit_of: Rows, strata: Rows, units: int) -> Rows:
+    """The stratum of each unit: the one that most of its rows have, or the first of those."""
+    if units == len(unit_of):  # each row is a unit
+        found = np.empty(units, np.int64)
+        found[unit_of] = strata
+        return found
+    width = int(strata.max(initial=0)) + 1
+    pairs, counts = np.unique(unit_of * width + strata, return_counts=True)
+    unit, stratum = np.divmod(pairs, width)
+    order = np.lexsort((stratum, -counts, unit))
+    firsts = np.unique(unit[order], return_index=True)[1]
+    result: Rows = stratum[order][firsts]
+    return result

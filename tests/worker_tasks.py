@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 import torch.distributed as dist
@@ -15,9 +16,11 @@ import torch.distributed as dist
 from unfreeze.jobs.checkpointing import BackgroundWriter
 from unfreeze.jobs.config import JobConfig
 from unfreeze.jobs.engine import PhaseEngine
+from unfreeze.jobs.finish import keep_all, settled, untrained_model
 from unfreeze.jobs.inputs import gather_inputs
 from unfreeze.jobs.job_file import parse_job
 from unfreeze.jobs.loop import train_step
+from unfreeze.jobs.metrics import scores_of
 from unfreeze.jobs.portable import WEIGHT, PortableState
 from unfreeze.jobs.progress import Progress
 from unfreeze.jobs.run import Run
@@ -104,6 +107,16 @@ def run_and_learn_more(settings: dict[str, Any]) -> None:
         run(settings)
     finally:
         TextClassification.finish = original  # type: ignore[method-assign]
+
+
+def untrained_scores(settings: dict[str, Any]) -> dict[str, float]:
+    """What the pretrained model scores on the validation rows; a new head is as it was made."""
+    run = _open(parse_job(settings))
+    split = run.data.splits["validation"]
+    kept = keep_all(run, untrained_model(run), "validation")
+    task, _ = settled(run, kept)
+    statistics = task.statistics(kept, split, np.arange(split.units), run.decode)
+    return scores_of(task.metrics, statistics)
 
 
 def weights_after_phases(settings: dict[str, Any]) -> list[dict[str, torch.Tensor]]:

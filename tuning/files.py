@@ -7,7 +7,7 @@ trials/<id>/{metrics.jsonl, best-statistics.safetensors}
 prefixes/<key>/                    checkpoints to start from
 finalists/<id>-seed<n>/            as trials/, with the best checkpoint kept
 tests/<id>.json                    the test rows were scored for this winner
-result.json, report.html, best_job.yaml, model/
+result.json, report.html, best_job.yaml, model/, learned.json
 """
 
 from unfreeze.jobs.config import JobConfig
@@ -15,8 +15,12 @@ from unfreeze.jobs.files import METRICS, MODEL, REPORT, RESULT
 from unfreeze.storage import ObjectStore, RetryPolicy, open_store
 
 __all__ = [
+    "BEFORE_STATISTICS",
     "BEST_JOB",
     "FINALISTS",
+    "FORMAT",
+    "GENERAL_STATISTICS",
+    "LEARNED",
     "METRICS",
     "MODEL",
     "PLAN",
@@ -32,6 +36,9 @@ __all__ = [
     "root_of",
 ]
 
+FORMAT = 2
+"""Stands in search.yaml. Raise it when searches that were begun cannot be gone on with any more."""
+
 SEARCH = "search.yaml"
 TRIALS = "trials"
 FINALISTS = "finalists"
@@ -41,7 +48,10 @@ PLAN = "plan.json"
 RECORD = "record.json"
 STATISTICS = "best-statistics.safetensors"
 TEST_STATISTICS = "test-statistics.safetensors"
+GENERAL_STATISTICS = "general-statistics.safetensors"
+BEFORE_STATISTICS = "general-statistics-before.safetensors"
 BEST_JOB = "best_job.yaml"
+LEARNED = "learned.json"
 
 # A search is long: it outlasts a store that is away for a minute.
 _PATIENCE = RetryPolicy(attempts=14)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.estimate import Estimate, estimate
 from unfreeze.jobs.metrics import Floats, Metric, Mode, from_bytes
 from unfreeze.storage import ObjectExists, ObjectNotFound, ObjectStore
 from unfreeze.tuning.broker_actor import BrokerHandle
 from unfreeze.tuning.errors import NoTrialFinished
-from unfreeze.tuning.estimate import Estimate, estimate
-from unfreeze.tuning.files import FINALISTS, RECORD, STATISTICS, TESTS
+from unfreeze.tuning.files import BEFORE_STATISTICS, FINALISTS, RECORD, STATISTICS, TESTS
 from unfreeze.tuning.orders import Order
 from unfreeze.tuning.search_file import Search
 from unfreeze.tuning.selection import Choice, Finalist, choose
@@ -131,6 +131,20 @@ class Finals:
     def statistics(self, contender: Contender, name: str) -> Floats:
         """[seeds, rows, k]; `name` is STATISTICS (validation rows) or TEST_STATISTICS."""
         return np.stack([read_statistics(self._root, place, name) for place in contender.places])
+
+    def sides(
+        self, winner: Contender, default: Contender | None, name: str
+    ) -> tuple[Floats, Floats | None]:
+        """`statistics` of the winner and the default: the same array twice if they are one."""
+        found = self.statistics(winner, name)
+        if default is None or default is winner:
+            return found, found if default else None
+        return found, self.statistics(default, name)
+
+    def before(self, winner: Contender) -> Floats:
+        """Statistics of the general rows, [rows, k], before anything was trained."""
+        place = winner.places[best_seed(winner, self._search.mode)]
+        return read_statistics(self._root, place, BEFORE_STATISTICS)
 
     def job_of_winner(self, winner: Contender) -> JobConfig:
         """The job that trains the exported model, under a name of its own."""

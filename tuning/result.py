@@ -1,12 +1,13 @@
 """result.json of a search, put together from what trials and finalists left (pure)."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from unfreeze.jobs.estimate import difference, estimate
 from unfreeze.jobs.metrics import Floats, Metric, scores_of
-from unfreeze.tuning.estimate import difference, estimate
 from unfreeze.tuning.expected_best import expected_best
 from unfreeze.tuning.finalists import Contender, best_seed
 from unfreeze.tuning.optimism import optimism
@@ -78,18 +79,7 @@ def test_entry(
 
     `metrics`: all that the task has. `default` is None if the default failed.
     """
-
-    def side(statistics: Floats) -> dict[str, Any]:
-        found = estimate(metric, statistics, seed=0)
-        every = [scores_of(metrics, part) for part in statistics]
-        known = [name for name in every[0] if all(name in scores for scores in every)]
-        return {
-            "metric": found.mean,
-            "interval": list(found.interval),
-            "per_seed": list(found.per_seed),
-            "scores": {name: float(np.mean([s[name] for s in every])) for name in known},
-        }
-
+    side = partial(_side, metric, metrics)
     entry: dict[str, Any] = {"rows": winner.shape[1], "touches": touches, "winner": side(winner)}
     if default is None:
         return entry | {"default": None, "difference": None}
@@ -99,6 +89,37 @@ def test_entry(
     return entry | {
         "default": side(default),
         "difference": {"metric": gain.mean, "interval": list(gain.interval)},
+    }
+
+
+def general_entry(
+    metric: Metric,
+    before: Floats,
+    winner: Floats,
+    default: Floats | None,
+    metrics: Sequence[Metric],
+) -> dict[str, Any]:
+    """`general` of result.json: rows of another kind, which show what was forgotten.
+
+    As in `test_entry`; `before` is of the pretrained model, [rows, k].
+    """
+    return {
+        "rows": len(before),
+        "before": _side(metric, metrics, before[None]),
+        "winner": _side(metric, metrics, winner),
+        "default": None if default is None else _side(metric, metrics, default),
+    }
+
+
+def _side(metric: Metric, metrics: Sequence[Metric], statistics: Floats) -> dict[str, Any]:
+    found = estimate(metric, statistics, seed=0)
+    every = [scores_of(metrics, part) for part in statistics]
+    known = [name for name in every[0] if all(name in scores for scores in every)]
+    return {
+        "metric": found.mean,
+        "interval": list(found.interval),
+        "per_seed": list(found.per_seed),
+        "scores": {name: float(np.mean([s[name] for s in every])) for name in known},
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from unfreeze.cluster import cluster_resources, connect, local_resources
+from unfreeze.jobs.checks import GENERAL
 from unfreeze.jobs.config import JobConfig
 from unfreeze.jobs.errors import ConfigError
 from unfreeze.jobs.finish import versions
@@ -22,6 +23,8 @@ from unfreeze.storage import ObjectNotFound, ObjectStore, check_reachable, open_
 from unfreeze.tuning.broker_actor import BrokerHandle
 from unfreeze.tuning.files import (
     BEST_JOB,
+    FORMAT,
+    GENERAL_STATISTICS,
     PREFIXES,
     REPORT,
     RESULT,
@@ -38,6 +41,7 @@ from unfreeze.tuning.proposers import GridProposer, OptunaProposer, Proposer, Ra
 from unfreeze.tuning.result import (
     expected_best_entry,
     finalist_entries,
+    general_entry,
     optimism_entry,
     saved_entry,
     test_entry,
@@ -90,7 +94,7 @@ def run_search(
         return SearchResult(root.uri, finished, was_finished=True)
     for warning in inputs.data.warnings:
         show({"kind": "warning", "text": warning})
-    show({"kind": "checked", "rows": {name: s.units for name, s in inputs.data.splits.items()}})
+    show({"kind": "checked", **inputs.counted})
     with connect(address):
         result = _run(search, inputs, forks, root, show)
     result["seconds"] = time.monotonic() - began
@@ -133,8 +137,12 @@ def _finished(root: ObjectStore, search: Search) -> dict[str, Any] | None:
     try:
         before = yaml.safe_load(root.get(SEARCH))
     except ObjectNotFound:
-        root.put(SEARCH, yaml.safe_dump(now, sort_keys=False).encode())
+        written = yaml.safe_dump({"format": FORMAT, **now}, sort_keys=False)
+        root.put(SEARCH, written.encode())
         return None
+    if before.pop("format", None) != FORMAT:
+        text = "was begun by another version, which left other files; give the search another name"
+        raise ConfigError(f"{root.uri} {text}")
     changes = changed_settings(flat(before), flat(now))
     if changes:
         raise ConfigError(
@@ -220,13 +228,13 @@ def _decide(
     live.begin("judging", [])
     touches = finals.judge(winner, default, live.wait_for)
     root.put(BEST_JOB, job_yaml(finals.job_of_winner(winner)))
-    test = None
+    test = general = None
     if "test" in splits:
-        of_winner = finals.statistics(winner, TEST_STATISTICS)
-        of_default = finals.statistics(default, TEST_STATISTICS) if default else None
-        if default is winner:
-            of_default = of_winner
-        test = test_entry(metric, of_winner, of_default, metrics, touches)
+        sides = finals.sides(winner, default, TEST_STATISTICS)
+        test = test_entry(metric, *sides, metrics, touches)
+    if GENERAL in splits:
+        sides = finals.sides(winner, default, GENERAL_STATISTICS)
+        general = general_entry(metric, finals.before(winner), *sides, metrics)
     finished = [id for id, r in records.items() if r["state"] == "finished" and r["best"]]
     statistics = (read_statistics(root, trials.all[id].place, STATISTICS) for id in finished)
     result = {
@@ -244,10 +252,12 @@ def _decide(
         "finalists": finalist_entries(contenders, choice, search.mode),
         "winner": winner_entry(winner, choice, search),
         "test": test,
+        "general": general,
         "optimism": optimism_entry(metric, statistics),
         "expected_best": expected_best_entry(records, search),
         "saved": saved_entry(records, len(known_prefixes(root))),
         "rows": {name: split.units for name, split in splits.items()},
+        "unit_name": inputs.task.unit_name,
         "job": search.job.to_data(),
         "versions": versions(),
     }

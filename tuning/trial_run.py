@@ -12,19 +12,29 @@ import torch.distributed as dist
 from torch import nn
 
 from unfreeze.jobs.checkpointing import BEST_STATISTICS_FILE, BackgroundWriter
+from unfreeze.jobs.checks import GENERAL
 from unfreeze.jobs.companion import Fork, Signals
 from unfreeze.jobs.config import JobConfig
 from unfreeze.jobs.errors import LossNotFinite, RunStopped
-from unfreeze.jobs.finish import best_model, export, judged_statistics
+from unfreeze.jobs.finish import best_model, export, keep_all, settled, untrained_model
 from unfreeze.jobs.inputs import Inputs, gather_inputs, inputs_for
 from unfreeze.jobs.metrics import to_bytes
 from unfreeze.jobs.progress import Progress
 from unfreeze.jobs.run import Run
-from unfreeze.jobs.tasks import open_task
 from unfreeze.jobs.tasks.task import Task
 from unfreeze.jobs.worker import keep_quiet, open_run, train_to_the_end
 from unfreeze.storage import CheckpointStore, ObjectStore, StorageError
-from unfreeze.tuning.files import METRICS, PREFIXES, RECORD, STATISTICS, TEST_STATISTICS, root_of
+from unfreeze.tuning.files import (
+    BEFORE_STATISTICS,
+    GENERAL_STATISTICS,
+    LEARNED,
+    METRICS,
+    PREFIXES,
+    RECORD,
+    STATISTICS,
+    TEST_STATISTICS,
+    root_of,
+)
 from unfreeze.tuning.freezing import freeze_of
 from unfreeze.tuning.orders import Assignment, Outcome, State
 from unfreeze.tuning.record import make_record, report_line, validation_lines
@@ -213,22 +223,25 @@ def _judge(assignment: Assignment, bench: Bench, root: ObjectStore) -> Outcome:
     inputs = bench.inputs(order.job)
     place = root.under(order.place)
     run = open_run(inputs, keep_quiet, place, bench.writer)
+    if order.exports and GENERAL in run.data.splits:
+        _leave_statistics(run, run.task, untrained_model(run), GENERAL, place, BEFORE_STATISTICS)
     model, _ = best_model(run)
-    run.task = _after_training(run, model)
-    if "test" in run.data.splits:
-        statistics = judged_statistics(run, model, "test")
-        if dist.get_rank() == 0:
-            place.put(TEST_STATISTICS, to_bytes(statistics))
+    task, _ = settled(run, keep_all(run, model, "validation"))
+    for split, file in (("test", TEST_STATISTICS), (GENERAL, GENERAL_STATISTICS)):
+        if split in run.data.splits:
+            _leave_statistics(run, task, model, split, place, file)
     if order.exports and dist.get_rank() == 0:
-        export(run, model, inputs, root, run.task.configuration())
+        export(run, model, inputs, root, task.configuration())
+        root.put(LEARNED, json.dumps(task.learned).encode())
     dist.barrier()
     return Outcome("finished", "judged", {"cost": {"seconds": time.monotonic() - began}})
 
 
-def _after_training(run: Run, model: nn.Module) -> Task:
-    """The task, with what it learns from the validation rows at the end. A collective call."""
-    split = run.data.splits["validation"]
-    with torch.no_grad():
-        kept = run.scorer.keep(model, split, np.arange(split.units), thorough=True)
-    learned, _ = run.task.finish(kept, split)
-    return open_task(run.job.task, run.task.learned | learned)
+def _leave_statistics(
+    run: Run, task: Task, model: nn.Module, name: str, place: ObjectStore, file: str
+) -> None:
+    """Of all units of a split, by the task with all that it has learned. A collective call."""
+    kept, split = keep_all(run, model, name), run.data.splits[name]
+    statistics = task.statistics(kept, split, np.arange(split.units), run.decode)
+    if dist.get_rank() == 0:
+        place.put(file, to_bytes(statistics))

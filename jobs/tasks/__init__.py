@@ -14,7 +14,10 @@ from unfreeze.jobs.tasks.text2text_generation import (
     Text2TextGeneration,
     Text2TextGenerationOptions,
 )
-from unfreeze.jobs.tasks.text_classification import TextClassification, TextClassificationOptions
+from unfreeze.jobs.tasks.text_classification import (
+    TextClassificationOptions,
+    open_text_classification,
+)
 from unfreeze.jobs.tasks.text_generation import TextGeneration, TextGenerationOptions
 from unfreeze.jobs.tasks.token_classification import (
     TokenClassification,
@@ -24,7 +27,7 @@ from unfreeze.jobs.tasks.token_classification import (
 __all__ = ["TASKS", "AnyTask", "mistakes_about", "open_task", "usual_phases"]
 
 TASKS: dict[str, tuple[type[TaskOptions], Callable[[Any, Learned], Task]]] = {
-    "text-classification": (TextClassificationOptions, TextClassification),
+    "text-classification": (TextClassificationOptions, open_text_classification),
     "token-classification": (TokenClassificationOptions, TokenClassification),
     "question-answering": (QuestionAnsweringOptions, QuestionAnswering),
     "text-generation": (TextGenerationOptions, TextGeneration),

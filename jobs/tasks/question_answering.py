@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -54,6 +54,8 @@ class QuestionAnsweringOptions(TaskOptions):
     max_answer_length: Annotated[int, Field(ge=1)] = 30
     """Longest answer that is given, in tokens."""
 
+    not_in_examples: ClassVar[frozenset[str]] = frozenset({"n_best", "max_answer_length"})
+
     @property
     def roles(self) -> tuple[Role, ...]:
         return (
@@ -81,7 +83,7 @@ class QuestionAnswering(Task):
                 raise BadRow(role, "expected text, found none")
         if "answers" in row:
             located(answers_of(row["answers"]), row["context"])
-        return Seen((row["question"], row["context"]))
+        return Seen((row["question"], row["context"]), group=row["context"])
 
     def learn(self, labels: Collection[str], declared: Sequence[str] | None) -> Learned:
         return {}

@@ -66,6 +66,13 @@ class TaskOptions(Settings):
     """The phases of a job that names none: the new head, then everything."""
     has_new_head: ClassVar[bool] = True
     """The head is not pretrained, so alone it is trained at the high rate of new weights."""
+    not_in_examples: ClassVar[frozenset[str]] = frozenset()
+    """Options that leave the examples as they are: with others, the same examples are used."""
+
+    @property
+    def of_examples(self) -> dict[str, Any]:
+        """The options that decide what the examples are, and what is learned from their rows."""
+        return self.model_dump(mode="json", exclude=set(self.not_in_examples))
 
     @property
     def in_words(self) -> str:
@@ -116,6 +123,9 @@ class Seen:
     """Names of its labels, which shares are stratified by and whose balance is looked at."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Numbers that are summed up over the rows of a source, for `TaskOptions.conclude`."""
+    group: str | None = None
+    """A text that rows share which must stay together when shares are cut, such as the context of
+    questions. Rows of equal `texts` have the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +163,19 @@ class Section:
     body: Matrix | Table | Texts | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a linear model is to say of a frozen trunk's features, to compare pretrained models."""
+
+    kind: Literal["class", "labels", "number"]
+    truth: NDArray[Any]
+    """For each place: the number of its class; [places, labels] of 0 and 1; or a number."""
+    classes: int = 1
+    """How many logits a place has."""
+    at: tuple[Units, Units] | None = None
+    """The example of each place, counted from 0, and the token in it; None: each example is one."""
+
+
 class Task(Protocol):
     """A task with its options, and with what it has learned from the training rows.
 
@@ -166,6 +189,17 @@ class Task(Protocol):
     """The rows are new ones, to be predicted (`predict` says so): none is scored."""
     compares_before: bool = False
     """What the pretrained model scores and says belongs into the result."""
+
+    @property
+    def unit_name(self) -> str:
+        """What people call units, where they are counted."""
+        return "rows"
+
+    @property
+    def known_labels(self) -> Collection[str] | None:
+        """The labels that were learned, as `look` tells them; None: any will do."""
+        labels: list[str] | None = self.learned.get("labels")
+        return labels
 
     # Rows and examples
 
@@ -203,6 +237,10 @@ class Task(Protocol):
     ) -> dict[str, Any]:
         """What the model takes, from a batch. `model` is asked what it needs, and not run."""
 
+    def tokens(self, batch: Mapping[str, "torch.Tensor"]) -> "torch.Tensor":
+        """How many tokens a step on the batch is said to have: all that are no padding."""
+        return batch["attention_mask"].sum()
+
     def loss(self, outputs: Any, batch: Mapping[str, "torch.Tensor"]) -> "torch.Tensor":
         """Summed over its terms, in fp32."""
 
@@ -234,6 +272,21 @@ class Task(Protocol):
 
     def finish(self, kept: Arrays, split: "Split") -> tuple[Learned, dict[str, float]]:
         """After training, from the validation rows: more that is learned, and numbers about it."""
+
+    def further_scores(self, kept: Arrays, split: "Split") -> dict[str, float]:
+        """Numbers about all rows of a split that are no functions of sums over its units, such as
+        areas under curves. Asked after training, of the task with all that it has learned."""
+        return {}
+
+    # Comparing pretrained models
+
+    def probe(self, split: "Split", units: Units) -> Probe | None:
+        """What a linear model is asked about the examples of the units; None: there is no such."""
+        return None
+
+    def keep_probed(self, logits: Floats, split: "Split", units: Units) -> Arrays:
+        """What `keep` keeps of a model with these logits at the places of `probe`: [places, k]."""
+        raise NotImplementedError
 
     def sections(self, predictions: Sequence[Mapping[str, Any]], judged: str) -> list[Section]:
         """What the report shows of the predictions on the rows of the split `judged`."""

@@ -79,6 +79,7 @@ class Text2TextGenerationOptions(TaskOptions):
         {"train": "all", "for": "3ep"},
     )
     has_new_head: ClassVar[bool] = False
+    not_in_examples: ClassVar[frozenset[str]] = frozenset({"decoding"})
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -169,6 +170,10 @@ class Text2TextGeneration(Task):
             "decoder_input_ids": _shifted(model, batch["labels"]),
             "use_cache": False,
         }
+
+    def tokens(self, batch: Mapping[str, "torch.Tensor"]) -> "torch.Tensor":
+        """Those of the sources, and those of the targets."""
+        return super().tokens(batch) + (batch["labels"] != IGNORED).sum()
 
     def loss(self, outputs: Any, batch: Mapping[str, "torch.Tensor"]) -> "torch.Tensor":
         """Cross-entropy of each token of the target, given those before it."""

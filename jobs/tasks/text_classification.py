@@ -1,161 +1,101 @@
-"""Text classification: one label for each text, or for each pair of texts."""
+"""Text classification: one label for each text, or for each pair of texts; or several, or a
+number."""
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unfreeze.jobs.batches import padded
-from unfreeze.jobs.encoder import Encoder
-from unfreeze.jobs.label_names import label_name, sorted_labels
+from unfreeze.jobs.label_names import label_name
 from unfreeze.jobs.metrics import Floats, LabelCounts, Metric, mean_of
-from unfreeze.jobs.tasks.task import (
-    Arrays,
-    BadRow,
-    Decode,
-    Learned,
-    Matrix,
-    Role,
-    Row,
-    Section,
-    Seen,
-    Table,
-    Task,
-    TaskOptions,
-    Texts,
-    Units,
+from unfreeze.jobs.tasks.calibration import (
+    CalibrationBins,
+    best_temperature,
+    calibration_error,
+    reliability_section,
 )
-from unfreeze.jobs.token_store import Examples
+from unfreeze.jobs.tasks.label_report import confusion_sections, worst_section
+from unfreeze.jobs.tasks.label_scores import log_softmax, macro_auroc
+from unfreeze.jobs.tasks.multi_label import MultiLabelClassification
+from unfreeze.jobs.tasks.sequence_classification import (
+    SequenceClassification,
+    TextClassificationOptions,
+)
+from unfreeze.jobs.tasks.task import Arrays, BadRow, Decode, Learned, Section, Units
+from unfreeze.jobs.tasks.text_regression import TextRegression
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
-    from transformers import PreTrainedTokenizerBase
 
     from unfreeze.jobs.token_store import Split
 
-MAX_LABELS = 20  # in the confusion matrix: smaller cells cannot be read
-WORST = 20
+__all__ = ["TextClassification", "TextClassificationOptions", "open_text_classification"]
+
+_RIGHT, _LOSS, _COUNTS = 1, 2, 3  # columns of the statistics; the first is 1
 
 
-class TextClassificationOptions(TaskOptions):
+class TextClassification(SequenceClassification):
     """One label for each text."""
 
-    name: Literal["text-classification"] = "text-classification"
-    """Which task."""
-
-    @property
-    def roles(self) -> tuple[Role, ...]:
-        return (
-            Role("text", column="text"),
-            Role("text_pair"),
-            Role("label", "label", column="label", is_target=True),
-        )
-
-    @property
-    def metric_names(self) -> tuple[str, ...]:
-        return "accuracy", "f1", "weighted_f1", "loss"
-
-
-class TextClassification(Task):
-    """One label for each text."""
-
-    auto_model = "AutoModelForSequenceClassification"
-
-    def __init__(self, options: TextClassificationOptions, learned: Learned) -> None:
-        self.options, self.learned = options, learned
-
-    @property
-    def labels(self) -> list[str]:
-        """Names of the label ids."""
-        names: list[str] = self.learned["labels"]
-        return names
-
-    def look(self, row: Row) -> Seen:
-        texts = [row["text"], *([row["text_pair"]] if "text_pair" in row else [])]
-        for role, text in zip(("text", "text_pair"), texts, strict=False):
-            if not (text or "").strip():
-                raise BadRow(role, "expected text, found none")
-        if "label" not in row:
-            return Seen(tuple(texts))
-        label = label_name(row["label"])
+    def look_at_target(self, value: Any) -> tuple[tuple[str, ...], dict[str, int]]:
+        label = label_name(value)
         if label is None:
             raise BadRow("label", "expected a label, found none")
-        return Seen(tuple(texts), (label,))
+        return (label,), self.count_labels([label])
 
-    def learn(self, labels: Collection[str], declared: Sequence[str] | None) -> Learned:
-        return {"labels": list(declared) if declared else sorted_labels(labels)}
+    def targets(self, values: Sequence[Any]) -> list[int]:
+        id_of = {label: i for i, label in enumerate(self.labels)}
+        return [id_of[label_name(value) or ""] for value in values]
 
-    def encode(
-        self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase", max_length: int
-    ) -> Examples:
-        encoder = Encoder(tokenizer, max_length)
-        pairs = [row["text_pair"] for row in rows] if "text_pair" in rows[0] else None
-        tokens, token_types = encoder.encode([row["text"] for row in rows], pairs)
-        sequences: dict[str, Sequence[Sequence[int]]] = {"input_ids": tokens}
-        if token_types is not None:
-            sequences["token_type_ids"] = token_types
-        values = {}
-        if "label" in rows[0]:
-            id_of = {label: i for i, label in enumerate(self.labels)}
-            values["labels"] = [id_of[label_name(row["label"]) or ""] for row in rows]
-        return Examples(sequences, values, cut_off=encoder.cut_off)
-
-    def pack(self, max_length: int) -> int | None:
-        return None
-
-    def configuration(self) -> dict[str, Any]:
-        if not self.learned:
-            return {}
-        return {
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {label: i for i, label in enumerate(self.labels)},
-        }
-
-    def collate(self, split: "Split", examples: Units, pad_id: int) -> Arrays:
-        return padded(split, examples, {"input_ids": pad_id, "token_type_ids": 0})
-
-    def model_inputs(
-        self, model: "nn.Module", batch: Mapping[str, "torch.Tensor"]
-    ) -> dict[str, Any]:
-        return {name: tensor for name, tensor in batch.items() if name not in ("labels", "weights")}
+    def example_weights(self, values: Sequence[Any]) -> list[float] | None:
+        """The weights of their labels, so that the loss is a weighted mean over the rows of the
+        global batch, as in torch's CrossEntropyLoss(weight=...)."""
+        if self.options.class_weights == "none":
+            return None
+        return self.weights_of([label_name(value) or "" for value in values])
 
     def loss(self, outputs: Any, batch: Mapping[str, "torch.Tensor"]) -> "torch.Tensor":
         """Cross-entropy."""
         from torch.nn.functional import cross_entropy
 
-        return cross_entropy(outputs.logits.float(), batch["labels"], reduction="sum")
+        losses = cross_entropy(outputs.logits.float(), batch["labels"], reduction="none")
+        return (losses * batch["weights"].to(losses.dtype)).sum()
 
     @cached_property
     def _counts(self) -> LabelCounts:
-        return LabelCounts(3, len(self.labels))
+        return LabelCounts(_COUNTS, len(self.labels))
+
+    @cached_property
+    def _bins(self) -> CalibrationBins:
+        return CalibrationBins(_COUNTS + self._counts.columns)
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
         return (
-            mean_of("accuracy", 1),
+            mean_of("accuracy", _RIGHT),
             self._counts.macro_f1(),
             self._counts.weighted_f1(),
-            mean_of("loss", 2),
+            self._counts.matthews(),
+            mean_of("loss", _LOSS),
+            self._bins.error(),
         )
 
-    def keep(
-        self, model: "nn.Module", batch: Mapping[str, "torch.Tensor"], *, thorough: bool
-    ) -> dict[str, "torch.Tensor"]:
-        return {"logits": model(**self.model_inputs(model, batch)).logits.float()}
-
     def statistics(self, kept: Arrays, split: "Split", units: Units, decode: Decode) -> Floats:
-        """1, whether the label is right, the cross-entropy, and the counts of each label."""
+        """1, whether the label is right, the cross-entropy (all weigh the same), the counts of each
+        label, and the bins of how sure the model is, without a temperature."""
         logits, truth = kept["logits"], split.values["labels"][units]
-        predicted = logits.argmax(axis=1)
-        own = _log_softmax(logits)[np.arange(len(truth)), truth]
+        predicted, said = logits.argmax(axis=1), log_softmax(logits)
+        right = predicted == truth
         which = np.arange(len(self.labels))
-        counts = self._counts.of_rows(predicted[:, None] == which, truth[:, None] == which)
-        first = np.stack([np.ones(len(truth)), predicted == truth, -own], axis=1)
-        return np.concatenate([first, counts], axis=1)
+        return np.concatenate(
+            [
+                np.stack([np.ones(len(truth)), right, -_own(said, truth)], axis=1),
+                self._counts.of_rows(predicted[:, None] == which, truth[:, None] == which),
+                self._bins.of_rows(np.exp(said.max(axis=1))[:, None], right[:, None]),
+            ],
+            axis=1,
+        )
 
     def predictions(
         self,
@@ -164,10 +104,10 @@ class TextClassification(Task):
         units: Units,
         decode: Decode,
     ) -> Iterator[dict[str, Any]]:
-        """The label, and the probability of each, in fp32 to six places."""
+        """The label, and the probability of each with the temperature, in fp32 to six places."""
         truth = split.values.get("labels")
         for unit, logits in zip(units, kept["logits"], strict=True):
-            probabilities = np.exp(_log_softmax(logits[None]))[0]
+            probabilities = np.exp(log_softmax(logits[None] / self.temperature))[0]
             label = {} if truth is None else {"label": self.labels[truth[unit]]}
             yield label | {
                 "predicted": self.labels[int(logits.argmax())],
@@ -178,62 +118,65 @@ class TextClassification(Task):
             }
 
     def finish(self, kept: Arrays, split: "Split") -> tuple[Learned, dict[str, float]]:
-        return {}, {}
+        """The temperature at which the validation rows are likeliest."""
+        logits, truth = kept["logits"].astype(np.float64), split.values["labels"]
+        temperature = best_temperature(
+            lambda factor: float(-_own(log_softmax(logits * factor), truth).mean())
+        )
+        return ({} if temperature is None else {"temperature": temperature}), {}
+
+    def further_scores(self, kept: Arrays, split: "Split") -> dict[str, float]:
+        """AUROC of probabilities without a temperature: of two labels that of the second, of more
+        the mean over "this one or another". With a temperature what it changes."""
+        logits, truth = kept["logits"], split.values["labels"]
+        there = truth[:, None] == np.arange(len(self.labels))
+        some = slice(1, None) if len(self.labels) == 2 else slice(None)
+        found = {"auroc": macro_auroc(log_softmax(logits)[:, some], there[:, some])}
+        if "temperature" in self.learned:
+            scaled = log_softmax(logits / self.temperature)
+            sure, right = np.exp(scaled.max(axis=1)), logits.argmax(axis=1) == truth
+            found["scaled_loss"] = float(-_own(scaled, truth).mean())
+            found["scaled_calibration_error"] = calibration_error(sure[:, None], right[:, None])
+        return {name: value for name, value in found.items() if not np.isnan(value)}
 
     def sections(self, predictions: Sequence[Mapping[str, Any]], judged: str) -> list[Section]:
-        """Which labels were taken for which, and the wrong predictions that were most certain."""
-        wrong = [p for p in predictions if p["label"] != p["predicted"]]
-        return [*self._confusion(predictions, wrong, judged), _worst(predictions, wrong, judged)]
+        """Which labels were taken for which, how far the probabilities can be trusted, and the
+        wrong predictions that were most certain."""
+        return [
+            *confusion_sections(predictions, self.labels, judged),
+            *self._reliability(predictions, judged),
+            worst_section(predictions, judged),
+        ]
 
-    def _confusion(
-        self,
-        predictions: Sequence[Mapping[str, Any]],
-        wrong: Sequence[Mapping[str, Any]],
-        judged: str,
-    ) -> list[Section]:
-        if not predictions:
+    def _reliability(self, predictions: Sequence[Mapping[str, Any]], judged: str) -> list[Section]:
+        if not all(p.get("probabilities") for p in predictions) or not predictions:
             return []
-        share = f"{100 * len(wrong) / len(predictions):.1f} %"
-        note = f"{len(wrong):,} of {len(predictions):,} {judged} rows are wrong ({share})."
-        pairs = Counter((p["label"], p["predicted"]) for p in predictions)
-        if len(self.labels) <= MAX_LABELS:
-            counts = [[pairs[label, other] for other in self.labels] for label in self.labels]
-            note += " Cells count rows; the shade is the share of the true label."
-            return [Section("Confusion", note, Matrix(self.labels, counts))]
-        of_label = Counter(p["label"] for p in predictions)
-        ranked = sorted(((n, p) for p, n in pairs.items() if p[0] != p[1]), reverse=True)[:WORST]
-        rows = [(*pair, n, f"{100 * n / of_label[pair[0]]:.1f} %") for n, pair in ranked]
-        columns = ("true label", "predicted", "rows", "of the label")
-        return [Section("Most confused labels", note, Table(columns, rows))]
-
-
-def _worst(
-    predictions: Sequence[Mapping[str, Any]], wrong: Sequence[Mapping[str, Any]], judged: str
-) -> Section:
-    title = "Worst mistakes"
-    if not predictions:
-        return Section(title, "No predictions to look at.")
-    if not wrong:
-        return Section(title, f"None: every prediction on {judged} rows is right.")
-
-    def probability(prediction: Mapping[str, Any], key: str) -> float:
-        return float((prediction.get("probabilities") or {}).get(prediction[key], 0.0))
-
-    ranked = sorted(wrong, key=lambda p: (-probability(p, "predicted"), p["row"]))
-    items = []
-    for p in ranked[:WORST]:
-        said = f"{p['label']} \u2192 {p['predicted']}"
-        if sure := probability(p, "predicted"):
-            said += (
-                f" with {100 * sure:.1f} %; {p['label']} got {100 * probability(p, 'label'):.1f} %"
+        scaled = np.array([list(p["probabilities"].values()) for p in predictions])
+        raw = scaled**self.temperature  # the probabilities before they were scaled, but for a sum
+        return [
+            reliability_section(
+                (raw.max(axis=1) / raw.sum(axis=1))[:, None],
+                scaled.max(axis=1)[:, None],
+                np.array([[p["label"] == p["predicted"]] for p in predictions]),
+                self.learned.get("temperature"),
+                f"the predictions on {judged} rows",
             )
-        texts = [p[key] for key in ("text", "text_pair") if key in p]
-        items.append((f"{said}; row {p['row']}", "\n> ".join(texts)))
-    note = f"The wrong predictions on {judged} rows that the model was most certain of."
-    return Section(title, note, Texts(items))
+        ]
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return result
+def open_text_classification(
+    options: TextClassificationOptions, learned: Learned
+) -> SequenceClassification:
+    """The task for the problem that the options name."""
+    kinds: dict[str, type[SequenceClassification]] = {
+        "single_label": TextClassification,
+        "multi_label": MultiLabelClassification,
+        "regression": TextRegression,
+    }
+    return kinds[options.problem_type](options, learned)
+
+
+def _own(of_labels: Floats, truth: np.ndarray) -> Floats:
+    """Of each row, what its own label has."""
+    own: Floats = of_labels[np.arange(len(truth)), truth]
+    return own

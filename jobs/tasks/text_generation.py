@@ -68,6 +68,7 @@ class TextGenerationOptions(TaskOptions):
         {"train": "all", "for": "2ep"},
     )
     has_new_head: ClassVar[bool] = False
+    not_in_examples: ClassVar[frozenset[str]] = frozenset({"samples", "prompt_tokens", "decoding"})
 
     @property
     def in_words(self) -> str:
@@ -101,6 +102,11 @@ class TextGeneration(Task):
         self.learned = learned
         self.keeps_apart = True
         """Documents that share an example do not attend to each other."""
+
+    @property
+    def unit_name(self) -> str:
+        """Rows, or what is cut out of the stream of all of them."""
+        return "examples" if self.options.form == "text" and not self.new_rows else "rows"
 
     # Rows and examples
 

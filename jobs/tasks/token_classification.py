@@ -35,6 +35,7 @@ from unfreeze.jobs.tasks.task import (
     TaskOptions,
     Units,
 )
+from unfreeze.jobs.tasks.word_probe import WordProbe
 from unfreeze.jobs.tasks.word_windows import (
     NO_WORD,
     PlacedWords,
@@ -91,7 +92,7 @@ class TokenClassificationOptions(TaskOptions):
         return list(declared) if self.scheme == "none" else types_in(declared)
 
 
-class TokenClassification(Task):
+class TokenClassification(WordProbe, Task):
     """A tag for each word.
 
     The first token of a word stands for the word; the loss is a mean over words. A long row is
@@ -108,6 +109,10 @@ class TokenClassification(Task):
     def tags(self) -> TagSet:
         """The tags that the model gives."""
         return TagSet(self.learned["types"], self.learned["scheme"])
+
+    @property
+    def known_labels(self) -> list[str]:
+        return self.tags.types if self.options.scheme == "none" else [*self.tags.types, OUTSIDE]
 
     def look(self, row: Row) -> Seen:
         tokens = row["tokens"]

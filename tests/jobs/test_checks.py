@@ -4,12 +4,13 @@ import pytest
 
 from unfreeze.jobs.checks import (
     EXPECTED,
-    Rows,
     check_columns,
     check_labels,
     check_overlap,
     check_rows,
 )
+from unfreeze.jobs.row_names import Place
+from unfreeze.jobs.seen_rows import SeenRows
 from unfreeze.jobs.splits import text_key
 from unfreeze.jobs.tasks.task import Role
 
@@ -18,7 +19,7 @@ TEXT, LABEL = Role("text"), Role("label", "label")
 
 def rows(texts, labels=None):
     """Rows that fit where there is a text; the others have an empty one."""
-    found = Rows()
+    found = SeenRows()
     for text, label in zip(texts, labels or ["a"] * len(texts), strict=True):
         if text:
             found.add(text_key(text), (label,))
@@ -75,14 +76,14 @@ def test_rows_that_do_not_fit_are_counted_by_column_and_problem_with_their_numbe
     found = rows(["x", "", "", "y", ""])
     found.add_bad("label", "expected a label, found none")
     assert texts_of(check_rows("train", found, skip=False), "error") == [
-        "data.train: column 'text': expected text, found none in 3 rows (2, 3, 5)",
+        "data.train: column 'text': expected text, found none in 3 rows (rows 2, 3, 5)",
         "data.train: column 'label': expected a label, found none in row 6",
     ]
 
 
 def test_at_most_20_rows_of_a_problem_are_named():
     (text,) = texts_of(check_rows("train", rows(["x", *[""] * 21]), skip=False), "error")
-    assert text.endswith("in 21 rows (" + ", ".join(map(str, range(2, 22))) + " ...)")
+    assert text.endswith("in 21 rows (rows " + ", ".join(map(str, range(2, 22))) + " ...)")
     (text,) = texts_of(check_rows("train", rows(["x", *[""] * 20]), skip=False), "error")
     assert text.endswith("20, 21)")
 
@@ -95,8 +96,9 @@ def test_at_most_20_problems_are_named_and_the_others_counted(skip, severity):
         found.add_bad("label", f"expected a number, got {n}")
     lines = texts_of(check_rows("train", found, skip=skip), severity)
     assert len(lines) == 21
-    assert "got 0 in 2 rows (2, 3)" in lines[0]
-    assert lines[-1] == "data.train: and 3 other problems, in 6 rows"
+    assert "got 0 in 2 rows (rows 2, 3)" in lines[0]
+    left_out = "; left out" if skip else ""
+    assert lines[-1] == f"data.train: and other problems in 6 rows{left_out}"
 
 
 def test_rows_that_are_to_be_skipped_are_a_warning():
@@ -118,8 +120,42 @@ def test_a_text_with_two_labels_is_a_warning():
     assert "1 row (row 3) has the text of an earlier row with another label" in text
 
 
+def test_rows_are_named_by_file_if_it_is_known():
+    found = rows(["x", "", "y", "", "X"], ["a", "a", "a", "a", "b"])
+
+    def locate(numbers):
+        return [Place(number, "a.csv" if number < 3 else "b.csv") for number in numbers]
+
+    bad, torn = check_rows("train", found, skip=True, locate=locate)
+    assert "found none in 2 rows (a.csv: 2; b.csv: 4); left out" in bad.text
+    assert "1 row (row 5 of b.csv) has the text of an earlier row" in torn.text
+    other = {"train": rows(["x"]), "test": found}
+    (error,) = check_overlap(other, allow=False, locate={"test": locate})
+    assert "data.test: 2 rows (a.csv: 1; b.csv: 5) have a text that stands in train" in error.text
+
+
+def grouped(*rows):
+    found = SeenRows()
+    for text, group in rows:
+        found.add(text_key(text, group), (), group=text_key(group))
+    return found
+
+
+def test_a_shared_context_is_a_warning_where_the_text_is_another_one():
+    sources = {
+        "train": grouped(("who", "a"), ("when", "b")),
+        "test": grouped(("where", "c"), ("what", "a"), ("when", "b")),
+    }
+    findings = check_overlap(sources, allow=False)
+    (error,) = texts_of(findings, "error")
+    assert "data.test: 1 row (row 3) has a text that stands in train too" in error
+    assert texts_of(findings, "warning") == [
+        "data.test: 1 row (row 2) has the context of rows of train, if another text"
+    ]
+
+
 def test_no_rows_is_an_error():
-    found = check_rows("test", Rows(), skip=False)
+    found = check_rows("test", SeenRows(), skip=False)
     assert texts_of(found, "error") == ["data.test: there are no rows"]
 
 

@@ -58,7 +58,11 @@ def test_a_lone_string_stands_for_a_path() -> None:
 
 def test_a_lone_task_has_its_usual_options_and_they_are_written_down() -> None:
     assert job() == job(task={"name": "text-classification"})
-    assert job().to_data()["task"] == {"name": "text-classification"}
+    assert job().to_data()["task"] == {
+        "name": "text-classification",
+        "problem_type": "single_label",
+        "class_weights": "none",
+    }
 
 
 def test_columns_have_the_names_of_what_is_read_unless_the_job_says_otherwise() -> None:

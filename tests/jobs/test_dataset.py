@@ -14,10 +14,12 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from unfreeze.jobs import dataset, roles
+from unfreeze.jobs import dataset, roles, tokenization
 from unfreeze.jobs.dataset import prepare
 from unfreeze.jobs.errors import DataError
 from unfreeze.jobs.job_file import parse_job
+from unfreeze.jobs.tasks import open_task
+from unfreeze.jobs.tasks.question_answering import QuestionAnsweringOptions
 
 DEMO = Path(__file__).parents[2] / ".cache" / "demo"
 WORDS = [f"w{i}" for i in range(50)]
@@ -122,7 +124,7 @@ def test_no_text_is_in_two_splits(prepared, tmp_path):
 
 def test_the_second_time_nothing_is_tokenized(prepared, train, monkeypatch):
     first = prepared(train=train)
-    monkeypatch.setattr(dataset, "_build", None)
+    monkeypatch.setattr(dataset, "_prepare", None)
     second = prepared(train=train)
     assert first.fingerprint == second.fingerprint
     assert tokens(first.splits["train"], 3) == tokens(second.splits["train"], 3)
@@ -130,8 +132,8 @@ def test_the_second_time_nothing_is_tokenized(prepared, train, monkeypatch):
 
 def test_workers_that_start_together_prepare_once(prepared, train, monkeypatch):
     built = []
-    build = dataset._build
-    monkeypatch.setattr(dataset, "_build", lambda *args: (built.append(1), build(*args)))
+    make = dataset._prepare
+    monkeypatch.setattr(dataset, "_prepare", lambda *args: (built.append(1), make(*args))[1])
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: prepared(train=train).fingerprint, range(4)))
     assert len(set(found)) == 1 and len(built) == 1
@@ -163,15 +165,23 @@ def test_what_columns_are_called_does_not_matter_but_what_they_are_does(prepared
     assert prepared(train=pairs, columns={"text_pair": "b"}).fingerprint != first
 
 
-def test_a_failed_preparation_leaves_nothing_behind(prepared, train, tmp_path, monkeypatch):
+def test_a_preparation_that_fails_goes_on_the_next_time(prepared, train, tmp_path, monkeypatch):
     def broken(*args, **settings):
         raise OSError("disk full")
 
     with monkeypatch.context() as patch, pytest.raises(OSError):
-        patch.setattr(dataset, "SplitWriter", broken)
+        patch.setattr(dataset, "join_shards", broken)
         prepared(train=train)
-    assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {"", ".lock"}
+    monkeypatch.setattr(dataset, "scan", None)
+    monkeypatch.setattr(tokenization, "tokenize_shard", None)
     assert len(prepared(train=train).splits["train"]) == 90
+    assert not list((tmp_path / "cache").glob(".preparing-*"))
+
+
+def test_mistakes_in_the_data_leave_nothing_behind(prepared, tmp_path):
+    train = write(tmp_path / "t.jsonl", [*some_rows(40), *BAD])
+    mistakes_of(prepared, train=train)
+    assert not list((tmp_path / "cache").glob(".preparing-*"))
 
 
 def test_all_errors_come_at_once(prepared, tmp_path):
@@ -180,10 +190,10 @@ def test_all_errors_come_at_once(prepared, tmp_path):
     test = write(tmp_path / "v.jsonl", [*some_rows(2), {"text": "new", "label": "what"}])
     mistakes = mistakes_of(prepared, train=train, test=test)
     for said in (
-        "data.train: column 'text': expected text, found none in row 41",
-        "data.train: column 'label': expected a label, found none in row 42",
+        f"data.train: column 'text': expected text, found none in row 41 of {train}",
+        f"data.train: column 'label': expected a label, found none in row 42 of {train}",
         "the label what is not in train",
-        "2 rows (rows 1, 2) have a text that stands in",
+        f"2 rows ({test}: 1, 2) have a text that stands in",
     ):
         assert any(said in line for line in mistakes), said
     assert len(mistakes) == 4
@@ -250,9 +260,9 @@ def test_unlabelled_rows_of_hub_data_sets_are_found(prepared, train, tmp_path):
     )
     rows = datasets.Dataset.from_list(some_rows(3, 500, labels=(-1,)), features=features)
     rows.to_parquet(tmp_path / "t.parquet")
-    mistakes = mistakes_of(prepared, train=train, test=str(tmp_path / "t.parquet"))
-    assert mistakes == [
-        "data.test: column 'label': expected a label, found none in 3 rows (1, 2, 3)"
+    test = str(tmp_path / "t.parquet")
+    assert mistakes_of(prepared, train=train, test=test) == [
+        f"data.test: column 'label': expected a label, found none in 3 rows ({test}: 1, 2, 3)"
     ]
 
 
@@ -279,7 +289,9 @@ def test_a_bad_row_is_named_by_its_column_whatever_its_role(prepared, tmp_path):
     rows = [{"body": row["text"], "label": row["label"]} for row in some_rows(40)]
     train = write(tmp_path / "t.jsonl", [*rows, {"body": "", "label": "no"}])
     mistakes = mistakes_of(prepared, train=train, columns={"text": "body"})
-    assert mistakes == ["data.train: column 'body': expected text, found none in row 41"]
+    assert mistakes == [
+        f"data.train: column 'body': expected text, found none in row 41 of {train}"
+    ]
 
 
 BAD = [{"text": " ", "label": "no"}, {"text": "w1 x", "label": None}]
@@ -291,8 +303,10 @@ def test_skipped_rows_are_counted_and_the_others_are_as_without_them(prepared, t
     found = prepared(train=with_bad, on_bad_row="skip")
     clean = prepared(train=train)
     assert found.warnings == [
-        "data.train: column 'text': expected text, found none in 2 rows (2, 52); left out",
-        "data.train: column 'label': expected a label, found none in row 53; left out",
+        "data.train: column 'text': expected text, found none "
+        f"in 2 rows ({with_bad}: 2, 52); left out",
+        "data.train: column 'label': expected a label, found none "
+        f"in row 53 of {with_bad}; left out",
     ]
     assert (clean.warnings, clean.learned) == ([], found.learned)
     for name, split in clean.splits.items():
@@ -315,6 +329,28 @@ def test_a_source_of_which_no_row_is_left_is_a_mistake(prepared, train, tmp_path
     sources = {"train": train, split: write(tmp_path / "bad.jsonl", BAD)}
     mistakes = mistakes_of(prepared, **sources, on_bad_row="skip")
     assert mistakes == [f"data.{split}: no row is left"]
+
+
+def test_questions_about_one_context_are_in_one_split():
+    rows = [{"question": f"who {i}", "context": f"text {i % 30}"} for i in range(120)]
+    by_role = roles.RowsByRole(datasets.Dataset.from_list(rows), {r: r for r in rows[0]})
+    task = open_task(QuestionAnsweringOptions())
+    parts = dataset._parts({"train": dataset.scan(by_role, task)}, {"validation": 0.2})
+    contexts = [{rows[i]["context"] for i in part.rows} for part in parts.values()]
+    assert [len(part.rows) for part in parts.values()] == [96, 24]
+    assert [len(each) for each in contexts] == [24, 6]
+
+
+def test_bad_rows_of_several_files_are_named_in_theirs(prepared, tmp_path):
+    (tmp_path / "reviews").mkdir()
+    first = write(tmp_path / "reviews/part-1.jsonl", [*some_rows(40), BAD[0]])
+    second = write(tmp_path / "reviews/part-2.jsonl", [*some_rows(16, 40), *BAD])
+    mistakes = mistakes_of(prepared, train=str(tmp_path / "reviews"))
+    assert mistakes == [
+        "data.train: column 'text': expected text, found none "
+        f"in 2 rows ({first}: 41; {second}: 17)",
+        f"data.train: column 'label': expected a label, found none in row 18 of {second}",
+    ]
 
 
 @pytest.mark.skipif(not DEMO.exists(), reason="run examples/fetch_demo.py first")

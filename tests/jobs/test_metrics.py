@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from classified import scores_by_sklearn, statistics_of, task_of
 
 from unfreeze.jobs.metrics import (
@@ -114,6 +115,17 @@ def worth(metric: Metric, sums: np.ndarray) -> tuple[float, float]:
     return right, wrong
 
 
+@pytest.mark.parametrize("labels", [2, 3, LABELS])
+def test_the_correlation_of_rows_that_are_all_right_is_1_and_of_wrong_ones_below_0(
+    labels: int,
+) -> None:
+    logits, label_ids = random_rows(0, 600)
+    sums = statistics_of(logits, label_ids % labels).sum(axis=0)
+    right, wrong = worth(METRICS["mcc"], sums)
+    assert right == pytest.approx(1)
+    assert wrong == pytest.approx(-1 / (labels - 1))
+
+
 @pytest.mark.parametrize("name", ["accuracy", "f1", "weighted_f1"])
 @pytest.mark.parametrize("labels", [1, 2, LABELS])
 def test_a_share_of_rows_that_are_all_right_is_1_and_of_wrong_ones_0(
@@ -150,6 +162,23 @@ def test_statistics_survive_as_a_file_to_the_last_digit() -> None:
     found = from_bytes(to_bytes(statistics[::2]))
     assert np.array_equal(found, statistics[::2])
     assert found.dtype == np.float64
+
+
+def test_counts_take_an_eighth_of_the_room_and_other_numbers_all_of_it() -> None:
+    draw = np.random.default_rng(0)
+    losses, counts = draw.normal(size=(500, 1)), draw.integers(0, 255, size=(500, 99))
+    statistics = np.concatenate([losses, counts.astype(float)], axis=1)
+    file = to_bytes(statistics)
+    assert len(file) < 500 * (8 + 99) + 1000
+    assert np.array_equal(from_bytes(file), statistics)
+    strange = np.array([[np.nan, -1.0, 256.0, 0.5, np.inf], [1.0, 2.0, 3.0, 4.0, 5.0]])
+    assert np.array_equal(from_bytes(to_bytes(strange)), strange, equal_nan=True)
+
+
+def test_statistics_of_an_older_file_are_read_as_they_are() -> None:
+    statistics = statistics_of(*random_rows(0))
+    file = safetensors.numpy.save({"statistics": statistics})
+    assert np.array_equal(from_bytes(file), statistics)
 
 
 def test_each_bootstrap_resample_has_as_many_rows_as_there_are() -> None:

@@ -132,7 +132,7 @@ def test_the_sections_come_in_order():
     found = re.findall(r"<h2>(.*?)</h2>", page)
     assert " | ".join(found) == (
         "Loss | Accuracy | Gap between training and validation | Learning rate | Phases | "
-        "Confusion | Worst mistakes | Data | Run | Checkpoints"
+        "Confusion | Reliability | Worst mistakes | Data | Run | Checkpoints"
     )
     assert drawn(page) == ["loss", "metric", "gap_loss", "gap_metric", "rate", "matrix_0"]
 

@@ -13,7 +13,8 @@ import pytest
 from unfreeze.jobs import sources
 from unfreeze.jobs.config import SourceConfig
 from unfreeze.jobs.errors import DataError
-from unfreeze.jobs.sources import content_hash, read_source
+from unfreeze.jobs.row_files import quiet
+from unfreeze.jobs.sources import read_source
 from unfreeze.storage import ObjectNotFound
 
 ROWS = [{"text": "good", "label": "yes"}, {"text": 'bad, "very" bad', "label": "no"}]
@@ -70,7 +71,7 @@ def test_parquet_and_arrow_are_read_and_label_names_survive(tmp_path):
         text=datasets.Value("string"), label=datasets.ClassLabel(names=["no", "yes"])
     )
     rows = datasets.Dataset.from_list([{"text": "good", "label": 1}], features=features)
-    with sources._quiet():
+    with quiet():
         rows.to_parquet(tmp_path / "a.parquet")
         rows.save_to_disk(tmp_path / "saved")
     for path in (tmp_path / "a.parquet", tmp_path / "saved"):
@@ -191,28 +192,33 @@ def test_objects_are_fetched_into_the_cache(tmp_path, monkeypatch):
     assert rows_of("s3://bucket/reviews", tmp_path) == ROWS
 
 
+@pytest.mark.parametrize(
+    ("uri", "stored", "called"),
+    [
+        ("s3://bucket/reviews/*.jsonl", ["a.jsonl", "b.jsonl"], "s3://bucket/reviews/"),
+        ("s3://bucket/reviews/", ["a.jsonl", "deep/b.jsonl"], "s3://bucket/reviews/"),
+        ("s3://bucket/reviews/a.jsonl", ["a.jsonl"], "s3://bucket/reviews/"),
+    ],
+)
+def test_fetched_objects_are_called_by_their_addresses(tmp_path, monkeypatch, uri, stored, called):
+    monkeypatch.setattr(
+        sources,
+        "fetch_uri",
+        lambda uri, folder, endpoint: [write(folder / n, as_jsonl(ROWS)) for n in stored],
+    )
+    asked = {"endpoint": None, "cache": tmp_path / "cache"}
+    fetched = sources.files_of(SourceConfig(path=uri), "train", **asked)
+    assert list(fetched.values()) == [called + name for name in stored]
+    monkeypatch.setattr(sources, "fetch_uri", None)
+    assert sources.files_of(SourceConfig(path=uri), "train", **asked, fetch=False) == fetched
+
+
 def test_objects_that_are_not_there_are_a_mistake_in_the_data(tmp_path, monkeypatch):
     def fetch_uri(uri, folder, endpoint):
         raise ObjectNotFound(uri)
 
     monkeypatch.setattr(sources, "fetch_uri", fetch_uri)
     assert "s3://bucket/nothing" in complaint("s3://bucket/nothing", tmp_path)
-    assert "wildcards" in complaint("s3://bucket/*.jsonl", tmp_path)
-
-
-def test_the_content_hash_is_of_values_and_not_of_files(tmp_path):
-    jsonl = read(write(tmp_path / "a.jsonl", as_jsonl(ROWS)), tmp_path)
-    csv = read(write(tmp_path / "b.csv", CSV), tmp_path)
-    chunks = datasets.concatenate_datasets([jsonl.select([0]), jsonl.select([1])])
-    renamed = jsonl.rename_column("text", "review")
-    assert len({content_hash(rows) for rows in (jsonl, csv, chunks, renamed)}) == 1
-    others = (jsonl.select([1, 0]), jsonl.select([0]), jsonl.select_columns(["text"]))
-    assert len({content_hash(rows) for rows in (jsonl, *others)}) == 4
-
-
-def test_the_content_hash_never_changes():
-    rows = datasets.Dataset.from_list(ROWS)
-    assert content_hash(rows).startswith("87e8e301f14d82b7")
 
 
 def test_progress_bars_are_as_before_after_reading(tmp_path):

@@ -76,6 +76,67 @@ def test_train_keeps_a_text_of_each_label_under_a_large_share():
     assert len(cut_shares(keys, labels, {"validation": 0.99})["train"]) == 1
 
 
+def in_groups(sizes, labels="a"):
+    """Keys and groups of texts, so many in each group; and their labels in turn."""
+    group_of = [i for i, size in enumerate(sizes) for _ in range(size)]
+    keys = np.array([text_key(str(group), str(i)) for i, group in enumerate(group_of)], "S16")
+    groups = np.array([text_key(str(group)) for group in group_of], "S16")
+    return keys, [labels[i % len(labels)] for i in range(len(keys))], groups
+
+
+def test_groups_stay_together():
+    keys, labels, groups = in_groups([1, 2, 3, 4, 5] * 40, "ab")
+    cut = cut_shares(keys, labels, {"validation": 0.1, "test": 0.2}, groups)
+    parts = [set(groups[rows].tolist()) for rows in cut.values()]
+    assert sum(map(len, parts)) == 200 and all(parts)
+    counts = {name: len(rows) for name, rows in cut.items()}
+    assert abs(counts["validation"] - 60) <= 6 and abs(counts["test"] - 120) <= 6
+    shares = [sum(labels[row] == "a" for row in rows) / len(rows) for rows in cut.values()]
+    assert all(0.4 < share < 0.6 for share in shares)
+
+
+def test_a_share_of_groups_is_the_closest_that_there_is():
+    sizes = [1, 100, 1, 1, 1]
+    for share in (0.01, 0.1, 0.3):
+        keys, labels, groups = in_groups(sizes)
+        cut = cut_shares(keys, labels, {"test": share}, groups)
+        assert len(cut["test"]) >= 1 and len(cut["train"]) >= 1
+        rows = sorted(groups, key=bytes)
+        ends = [i for i in range(1, 104) if rows[i] != rows[i - 1]]
+        closest = min(abs(end - max(1, round(share * 104))) for end in ends)
+        assert abs(len(cut["test"]) - max(1, round(share * 104))) == closest
+
+
+def test_groups_of_one_are_cut_as_texts_are():
+    keys, labels = some_rows(300)
+    shares = {"validation": 0.13, "test": 0.07}
+    alone = cut_shares(keys, labels, shares)
+    grouped = cut_shares(keys, labels, shares, np.array(keys, "S16"))
+    assert all(np.array_equal(alone[name], grouped[name]) for name in alone)
+
+
+def test_every_label_of_a_row_gives_its_share():
+    draw = random.Random(0)
+    rows = [tuple(x for x in "abcdefgh" if draw.random() < 0.3) for _ in range(400)]
+    sets = sorted(set(rows))
+    keys, _ = some_rows(400)
+    keys, rows = keys + keys[:100], rows + rows[:100]  # texts that stand there twice
+    strata = np.array([sets.index(labels) for labels in rows])
+    cut = cut_shares(keys, strata, {"validation": 0.1, "test": 0.2}, None, sets)
+    assert sorted(np.concatenate(list(cut.values()))) == list(range(500))
+    for name, share in (("validation", 0.1), ("test", 0.2)):
+        assert len(chosen(keys, cut, name)) == pytest.approx(400 * share, abs=3)
+        assert not chosen(keys, cut, name) & chosen(keys, cut, "train")
+        for label in "abcdefgh":
+            texts = {keys[row] for row in range(500) if label in rows[row]}
+            assert len(texts & chosen(keys, cut, name)) == pytest.approx(
+                len(texts) * share, abs=1.5
+            )
+    order = np.random.default_rng(0).permutation(500)
+    again = cut_shares([keys[i] for i in order], strata[order], {"test": 0.2}, None, sets)
+    assert {keys[order[row]] for row in again["test"]} == chosen(keys, cut, "test")
+
+
 def test_nothing_is_cut_without_shares_or_rows():
     keys, labels = some_rows(5)
     assert cut_shares(keys, labels, {})["train"].tolist() == [0, 1, 2, 3, 4]

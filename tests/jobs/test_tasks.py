@@ -1,10 +1,13 @@
 """What is asked of every task, whichever it is."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_text2text
 
 from unfreeze.jobs.checks import EXPECTED
+from unfreeze.jobs.dataset import prepare
 from unfreeze.jobs.job_file import parse_job
 from unfreeze.jobs.metrics import TRAITS
 from unfreeze.jobs.tasks import TASKS, mistakes_about, open_task, usual_phases
@@ -44,6 +47,31 @@ def test_every_column_has_a_kind_and_one_at_least_is_read(name: str) -> None:
 def test_the_usual_phases_can_be_read(name: str) -> None:
     job = parse_job({"name": "job", "model": "m", "task": name, "data": {"train": "t"}})
     assert len(job.phases) == len(usual_phases(name)) == len(usual_phases({"name": name}))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_key_of_the_examples_has_all_options_but_those_that_do_not_shape_them(
+    name: str,
+) -> None:
+    options = options_of(name)
+    every = options.model_dump(mode="json")
+    assert options.not_in_examples <= every.keys() - {"name"}
+    left_out = every.keys() - options.of_examples.keys()
+    assert left_out == options.not_in_examples and options.of_examples.items() <= every.items()
+
+
+def test_other_ways_of_writing_use_the_same_examples(tmp_path: Path) -> None:
+    settings = tiny_text2text.settings(tmp_path, "t5")
+
+    def key(**options: Any) -> str:
+        job = parse_job(settings | {"task": {"name": "text2text-generation", **options}})
+        located = settings["model"]["path"]
+        data = job.data.model_copy(update={"max_length": 16})
+        job = job.model_copy(update={"data": data})
+        return prepare(job, located, cache=tmp_path / "cache").fingerprint
+
+    assert key(decoding={"beams": 4}) == key(decoding={"new_tokens": 3}) == key()
+    assert key(prefix="say: ") != key()
 
 
 @pytest.mark.parametrize("task", [None, "guessing", 3, {"name": []}, {}])

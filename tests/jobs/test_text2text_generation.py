@@ -167,6 +167,12 @@ def test_lengths_that_a_model_cannot_take_are_known_by_their_settings() -> None:
     assert task_with().options.lengths == {}
 
 
+def test_a_step_has_the_tokens_of_sources_and_targets_without_padding(tmp_path: Path) -> None:
+    split = split_of(tmp_path, task_with())
+    sources, targets = 4 + 2 + 6, 4 + 2 + 3
+    assert task_with().tokens(batch_of(split)).item() == sources + targets
+
+
 def test_targets_are_padded_with_what_the_loss_ignores(tmp_path: Path) -> None:
     split = split_of(tmp_path, task_with())
     batch = batch_of(split, [1, 0])

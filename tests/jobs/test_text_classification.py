@@ -10,7 +10,7 @@ import pytest
 import tiny
 import torch
 from classified import Labelled
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from torch.nn.functional import cross_entropy, softmax
 
 from unfreeze.jobs.config import ModelConfig
@@ -45,7 +45,8 @@ def scores(logits: np.ndarray, label_ids: np.ndarray) -> dict[str, float]:
 
 def loss_of(logits: np.ndarray | torch.Tensor, label_ids: np.ndarray) -> torch.Tensor:
     outputs = SimpleNamespace(logits=torch.as_tensor(logits))
-    return task_with().loss(outputs, {"labels": torch.tensor(label_ids)})
+    weights = torch.ones(len(label_ids), dtype=torch.float64)
+    return task_with().loss(outputs, {"labels": torch.tensor(label_ids), "weights": weights})
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -61,7 +62,8 @@ def test_metrics_equal_those_of_torch_and_sklearn(seed: int, scale: float) -> No
         f1 = f1_score(labels, guesses, average=average)
         assert found[name] == pytest.approx(f1, rel=1e-12)
     assert all(type(value) is float for value in found.values())
-    assert list(found) == ["accuracy", "f1", "weighted_f1", "loss"]
+    assert found["mcc"] == pytest.approx(matthews_corrcoef(labels, guesses), rel=1e-12)
+    assert list(found) == [*TextClassificationOptions().metric_names, "expected_calibration_error"]
 
 
 def test_a_label_that_is_never_predicted_counts_as_nothing_without_a_warning() -> None:
@@ -72,7 +74,9 @@ def test_a_label_that_is_never_predicted_counts_as_nothing_without_a_warning() -
 def test_large_logits_do_not_overflow() -> None:
     logits = np.array([[1e4, -1e4, 0], [3e38, 0, -3e38]], dtype=np.float32)
     found = scores(logits, np.array([0, 0]))
-    assert found == {"loss": 0.0, "accuracy": 1.0, "f1": 1.0, "weighted_f1": 1.0}
+    assert (found.pop("loss"), found.pop("mcc")) == (0, 0)  # one label: no correlation
+    assert found.pop("expected_calibration_error") == 0
+    assert found == {"accuracy": 1.0, "f1": 1.0, "weighted_f1": 1.0}
 
 
 def test_large_logits_of_a_wrong_label_give_a_finite_loss() -> None:
@@ -86,7 +90,7 @@ def test_statistics_are_of_the_units_that_are_asked_for() -> None:
     every = task.statistics({"logits": logits}, split, np.arange(200), str)
     some = np.array([3, 77, 5])
     assert np.array_equal(task.statistics({"logits": logits[some]}, split, some, str), every[some])
-    assert every.shape == (200, 3 + 3 * len(LABELS))
+    assert every.shape == (200, 3 + 3 * len(LABELS) + 15)
     assert set(every[:, 0]) == {1.0}
 
 
@@ -167,6 +171,7 @@ def test_an_unlearned_task_leaves_the_configuration_alone() -> None:
     assert TextClassification(TextClassificationOptions(), {}).configuration() == {}
     changed = task_with(["no", "yes"]).configuration()
     assert changed == {
+        "problem_type": "single_label_classification",
         "num_labels": 2,
         "id2label": {0: "no", 1: "yes"},
         "label2id": {"no": 0, "yes": 1},
@@ -204,7 +209,7 @@ def sections(labels: Sequence[str], wrong: int) -> list[Section]:
 
 
 def test_the_report_shows_which_labels_were_taken_for_which() -> None:
-    confusion, worst = sections(LABELS, 1)
+    confusion, _, worst = sections(LABELS, 1)
     assert isinstance(confusion.body, Matrix)
     assert confusion.body.counts == [[0, 1, 0], [0, 1, 0], [0, 0, 1]]
     assert confusion.note.startswith("1 of 3 test rows are wrong (33.3 %).")
@@ -214,7 +219,7 @@ def test_the_report_shows_which_labels_were_taken_for_which() -> None:
 
 def test_many_labels_give_a_table_of_pairs_in_place_of_a_matrix() -> None:
     labels = [f"label-{n:02}" for n in range(30)]
-    pairs, worst = sections(labels, 25)
+    pairs, _, worst = sections(labels, 25)
     assert isinstance(pairs.body, Table)
     assert len(pairs.body.rows) == 20
     assert pairs.body.rows[0] == ("label-24", "label-25", 1, "100.0 %")
@@ -223,7 +228,7 @@ def test_many_labels_give_a_table_of_pairs_in_place_of_a_matrix() -> None:
 
 
 def test_no_mistakes_and_no_predictions_are_said_in_words() -> None:
-    [confusion, worst] = sections(LABELS, 0)
+    confusion, _, worst = sections(LABELS, 0)
     assert isinstance(confusion.body, Matrix)
     assert (worst.body, worst.note) == (None, "None: every prediction on test rows is right.")
     [nothing] = task_with().sections([], "test")

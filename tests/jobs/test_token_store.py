@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from unfreeze.jobs.token_store import Examples, Split, SplitWriter
+from unfreeze.jobs.token_store import Examples, ExamplesWriter, Split, SplitWriter
 
 SCHEMA = pa.schema([("row", pa.int64()), ("text", pa.string())])
 
@@ -66,6 +66,57 @@ def test_examples_of_a_row_are_found_and_come_in_order(tmp_path):
     assert [row["row"] for row in split.rows([3, 0])] == [4, 1]
 
 
+def test_rows_without_an_example_are_units_too(tmp_path):
+    split = written(
+        tmp_path / "split",
+        (Examples(ids([1], [2]), row_of=[0, 0]), some_rows(1, 2)),
+        (Examples(ids([3]), {}, row_of=[0]), some_rows(3, 4)),
+        (Examples(ids(), row_of=[]), some_rows(5)),
+    )
+    assert (len(split), split.units) == (3, 5)
+    assert split.examples_of(np.arange(5)).tolist() == [0, 1, 2]
+    assert split.examples_of(np.array([1, 3, 4])).tolist() == []
+
+
+def test_rows_are_found_in_any_order_whatever_batch_they_came_in(tmp_path):
+    batches = [(Examples(ids([n], [n])), some_rows(n, n + 10)) for n in range(5)]
+    split = written(tmp_path / "split", *batches)
+    found = split.rows(np.array([9, 0, 3, 0, 8]))
+    assert [row["row"] for row in found] == [14, 0, 11, 0, 4]
+
+
+def test_parts_put_together_are_what_they_would_be_in_one(tmp_path):
+    batches = [
+        Examples(
+            ids([1, 2], [3]) | {"token_type_ids": [[0, 1], [0]], "labels": [[7], [8, 9]]},
+            {"begin": [[0, 1], [1, 1]]},
+            row_of=[0, 1],
+            weights=[1, 0.5],
+            cut_off=1,
+        ),
+        Examples(
+            ids([4]) | {"token_type_ids": [[1]], "labels": [[6]]},
+            {"begin": [[2, 2]]},
+            row_of=[1],
+            weights=[2],
+        ),
+    ]
+    whole, joined = ExamplesWriter(tmp_path / "whole"), ExamplesWriter(tmp_path / "joined")
+    for i, batch in enumerate(batches):
+        whole.add(batch, 2)
+        part = ExamplesWriter(tmp_path / f"part-{i}")
+        part.add(batch, 2)
+        part.close_part()
+        joined.add_part(tmp_path / f"part-{i}")
+    whole.close_split()
+    joined.close_split()
+    assert (joined.rows, joined.cut_off) == (whole.rows, whole.cut_off) == (4, 1)
+    files = {file.name: file.read_bytes() for file in (tmp_path / "whole").iterdir()}
+    assert files == {file.name: file.read_bytes() for file in (tmp_path / "joined").iterdir()}
+    assert {"input_ids.npy", "labels.offsets.npy", "row_of.npy", "values.begin.npy"} < files.keys()
+    assert "token_type_ids.offsets.npy" not in files
+
+
 def test_weights_are_those_of_the_examples(tmp_path):
     examples = Examples(ids([1, 2], [3]), weights=[2, 0.5])
     assert written(tmp_path / "split", (examples, some_rows(1, 2))).weights.tolist() == [2.0, 0.5]
@@ -115,7 +166,7 @@ def test_a_split_that_failed_half_way_is_not_whole(tmp_path):
     ):
         writer.add(Examples(ids([1])), some_rows(1))
         raise OSError("disk full")
-    assert not list((tmp_path / "split").glob("*.offsets.npy"))
+    assert not list((tmp_path / "split").glob("*.npy"))
 
 
 def test_many_tokens_need_a_longer_header_and_get_it(tmp_path):

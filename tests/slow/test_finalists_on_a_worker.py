@@ -7,6 +7,7 @@ from typing import Any
 import lane_tasks
 import pytest
 import tiny
+import tiny_language
 import tiny_questions
 import worker_tasks
 from worker_pool import WorkerPool
@@ -15,7 +16,12 @@ from unfreeze.jobs import parse_job
 from unfreeze.jobs.inputs import gather_inputs
 from unfreeze.jobs.metrics import from_bytes, scores_of
 from unfreeze.storage import open_store
-from unfreeze.tuning.files import STATISTICS, TEST_STATISTICS
+from unfreeze.tuning.files import (
+    BEFORE_STATISTICS,
+    GENERAL_STATISTICS,
+    STATISTICS,
+    TEST_STATISTICS,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +36,16 @@ def questions(folder: Path) -> dict[str, Any]:
     return tiny_questions.settings(folder, phases=phases)
 
 
-@pytest.mark.parametrize("settings_in", [classification, questions])
+def language(folder: Path) -> dict[str, Any]:
+    """A model that cannot keep documents apart which share an example; and rows of another kind."""
+    if not (folder / "bloom").exists():
+        tiny_language.write_model(folder / "bloom", kind="bloom")
+    phases = [{"train": "all", "for": "1ep", "learning_rate": 1e-2}]
+    settings = tiny_language.settings(folder, phases=phases, data={"test": 0.1})
+    return settings | {"model": {"path": str(folder / "bloom")}}
+
+
+@pytest.mark.parametrize("settings_in", [classification, questions, language])
 def test_a_finalist_is_judged_as_a_job_is(
     settings_in: Any, inputs: Path, tmp_path: Path, one_worker: WorkerPool
 ) -> None:
@@ -42,12 +57,17 @@ def test_a_finalist_is_judged_as_a_job_is(
     expected, store = worker_tasks.result(alone), open_store(str(tmp_path)).under("search")
     job = parse_job(finalist)
     metrics = gather_inputs(job).task.metrics
-    tested = from_bytes(store.get(f"finalists/a-seed1/{TEST_STATISTICS}"))
-    shared = [metric.name for metric in metrics if metric.name in expected["test"]]
-    assert job.metric in shared and "loss" in shared
-    assert {name: scores_of(metrics, tested)[name] for name in shared} == pytest.approx(
-        {name: expected["test"][name] for name in shared}
-    )
+    judged = {TEST_STATISTICS: expected["test"]}
+    if expected["general"]:
+        judged[GENERAL_STATISTICS] = expected["general"]
+        judged[BEFORE_STATISTICS] = expected["before"]["general"]
+    for file, scores in judged.items():
+        found = from_bytes(store.get(f"finalists/a-seed1/{file}"))
+        shared = [metric.name for metric in metrics if metric.name in scores]
+        assert job.metric in shared and "loss" in shared
+        assert {name: scores_of(metrics, found)[name] for name in shared} == pytest.approx(
+            {name: scores[name] for name in shared}
+        )
     validated = from_bytes(store.get(f"finalists/a-seed1/{STATISTICS}"))
     assert len(validated) == expected["rows"]["validation"]
     configs = [

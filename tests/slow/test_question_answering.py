@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 import tiny
 import tiny_questions
-import torch
 import worker_tasks
 from worker_pool import WorkerPool
 
 from unfreeze.jobs.config import SourceConfig
-from unfreeze.jobs.predict import fetch_model, predict
+from unfreeze.jobs.predict import predict
 from unfreeze.jobs.report import build_report
 from unfreeze.jobs.results import JobResult
 from unfreeze.storage import open_store
@@ -59,47 +58,6 @@ def test_predictions_and_the_report_say_what_was_found(learned: dict[str, Any]) 
     assert "Kinds of questions" in page and "without an answer" in page
 
 
-def test_the_exported_model_alone_gives_the_same_answers(
-    learned: dict[str, Any], tmp_path: Path
-) -> None:
-    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
-
-    store = open_store(learned["storage"]["uri"]).under(learned["name"])
-    folder = fetch_model(store, tmp_path)
-    model = AutoModelForQuestionAnswering.from_pretrained(folder).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    threshold = worker_tasks.result(learned)["learned"]["null_score_threshold"]
-    assert model.config.null_score_threshold == threshold
-    for line in lines(learned, "test")[:30]:
-        windows = tokenizer(
-            line["question"],
-            line["context"],
-            truncation="only_second",
-            max_length=32,
-            stride=8,
-            return_overflowing_tokens=True,
-            return_offsets_mapping=True,
-            padding=True,
-            return_tensors="pt",
-        )
-        names = ("input_ids", "attention_mask", "token_type_ids")
-        with torch.no_grad():
-            outputs = model(**{name: windows[name] for name in names if name in windows})
-        best, nulls = (-1e9, ""), []
-        for window in range(len(windows["input_ids"])):
-            starts, ends = outputs.start_logits[window], outputs.end_logits[window]
-            sides = windows.sequence_ids(window)
-            nulls.append((starts[0] + ends[0]).item())
-            for i in range(len(sides)):
-                for j in range(i, min(i + 4, len(sides))):
-                    if sides[i] == sides[j] == 1:
-                        places = windows["offset_mapping"][window]
-                        text = line["context"][places[i][0] : places[j][1]]
-                        best = max(best, ((starts[i] + ends[j]).item(), text))
-        expected = "" if min(nulls) - best[0] > threshold else best[1]
-        assert line["predicted"] == expected
-
-
 def test_new_rows_are_answered_as_the_judged_ones(learned: dict[str, Any], tmp_path: Path) -> None:
     judged = lines(learned, "test")[:20]
     new = [{"question": line["question"], "context": line["context"]} for line in judged]
@@ -136,28 +94,3 @@ def test_one_and_two_workers_have_the_same_losses(
         assert other.keys() == found[0].keys() and len(other) == 12
         for step, loss in other.items():
             assert loss == pytest.approx(found[0][step], rel=1e-5)
-
-
-def test_the_head_phase_changes_the_head_alone(two_workers: WorkerPool, questions: Path) -> None:
-    phases = [{"train": "head", "for": "3st"}, {"train": "all", "for": "3st"}]
-    settings = tiny_questions.settings(questions, phases=phases)
-    for before, head_phase, full_phase in two_workers.run(
-        worker_tasks.weights_after_phases, settings
-    ):
-        for name in before:
-            assert torch.equal(before[name], head_phase[name]) != name.startswith("qa_outputs")
-            assert not torch.equal(head_phase[name], full_phase[name]), name
-
-
-def test_an_interrupted_job_goes_on_as_if_nothing_had_been(
-    one_worker: WorkerPool, questions: Path, tmp_path: Path
-) -> None:
-    phases = [{"train": "head", "for": "4st"}, {"train": "all", "for": "6st"}]
-    changes = {"phases": phases, "checkpoints": {"every": "2st"}}
-    whole = tiny_questions.settings(questions, storage={"uri": str(tmp_path / "a")}, **changes)
-    broken = tiny_questions.settings(questions, storage={"uri": str(tmp_path / "b")}, **changes)
-    one_worker.run(worker_tasks.run, whole)
-    one_worker.run(worker_tasks.run, broken, 7)
-    one_worker.run(worker_tasks.run, broken)
-    assert worker_tasks.metrics(whole) == worker_tasks.metrics(broken)
-    assert worker_tasks.result(whole)["test"] == worker_tasks.result(broken)["test"]

@@ -1,20 +1,17 @@
-"""A tiny model learns to find entities, for real: trained, exported, asked."""
+"""A tiny model learns to find entities, for real. What holds for every task: test_every_task.py."""
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tiny_entities
-import torch
 import worker_tasks
 from seqeval.metrics import f1_score
 from worker_pool import WorkerPool
 
 from unfreeze.jobs.config import SourceConfig
-from unfreeze.jobs.predict import fetch_model, predict
+from unfreeze.jobs.predict import predict
 from unfreeze.jobs.results import find_result, find_run, read_jsonl, write_report
 from unfreeze.storage import open_store
 
@@ -25,11 +22,9 @@ def job(inputs: Path, tmp_path: Path, **changes: Any) -> dict[str, Any]:
     return tiny_entities.settings(inputs, storage={"uri": str(tmp_path / "runs")}, **changes)
 
 
-def test_a_model_learns_entities_and_what_it_leaves_says_the_same_everywhere(
+def test_what_a_job_leaves_has_the_score_that_it_says_it_has(
     one_worker: WorkerPool, inputs: Path, tmp_path: Path
 ) -> None:
-    from transformers import pipeline
-
     settings = job(inputs, tmp_path)
     one_worker.run(worker_tasks.run, settings)
     runs = find_run(f"{settings['storage']['uri']}/{settings['name']}")
@@ -51,36 +46,9 @@ def test_a_model_learns_entities_and_what_it_leaves_says_the_same_everywhere(
     predicted = list(predict(runs, result, source, endpoint=None, cache=cache))
     assert [row["tokens"] for row in predicted] == [row["tokens"] for row in rows]
 
-    # transformers alone, of the rows with one window.
-    folder = fetch_model(runs, cache)
-    ask = pipeline("token-classification", model=str(folder), device="cpu")
-    short = [row for row in predicted if len(row["tokens"]) < 8]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        words = [row["tokens"] for row in short]
-        grouped = ask(words, is_split_into_words=True, aggregation_strategy="first")
-    assert len(short) > 10
-    for row, entities in zip(short, grouped, strict=True):
-        places = np.cumsum([0, *(len(word) + 1 for word in row["tokens"])])
-        assert [
-            (one["type"], places[one["start"]], places[one["end"]] - 1) for one in row["entities"]
-        ] == [(one["entity_group"], one["start"], one["end"]) for one in entities]
-
     write_report(runs, result.data)
     page = runs.get("report.html").decode()
     assert "<h2>Entities</h2>" in page and "precision" in page
-
-
-def test_the_head_phase_changes_the_head_alone(
-    one_worker: WorkerPool, inputs: Path, tmp_path: Path
-) -> None:
-    phases = [{"train": "head", "for": "4st"}, {"train": "all", "for": "2st"}]
-    settings = job(inputs, tmp_path, phases=phases)
-    [[before, head_phase, full_phase]] = one_worker.run(worker_tasks.weights_after_phases, settings)
-    for name in before:
-        in_head = name.startswith("classifier")
-        assert torch.equal(before[name], head_phase[name]) != in_head, name
-        assert not torch.equal(head_phase[name], full_phase[name]), name
 
 
 def test_workers_do_not_change_the_losses_although_rows_have_windows(

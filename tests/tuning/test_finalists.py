@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unfreeze.jobs.estimate import Estimate
 from unfreeze.jobs.metrics import Mode, to_bytes
 from unfreeze.storage import FolderStore, ObjectNotFound
 from unfreeze.tuning.errors import NoTrialFinished
-from unfreeze.tuning.estimate import Estimate
 from unfreeze.tuning.finalists import (
     Contender,
     best_seed,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from classified import metric_of, statistics_of, task_of
 
+from unfreeze.jobs.estimate import Estimate
 from unfreeze.jobs.metrics import Floats, Metric, ratio
 from unfreeze.tuning import result
-from unfreeze.tuning.estimate import Estimate
 from unfreeze.tuning.finalists import Contender
 from unfreeze.tuning.search_file import Search, parse_search
 from unfreeze.tuning.selection import Choice
@@ -138,7 +138,7 @@ def test_winner_and_default_are_judged_by_the_same_rows() -> None:
     assert winner["metric"] == pytest.approx(0.85)
     assert default["metric"] == pytest.approx(0.7)
     assert winner["interval"][0] < 0.85 < winner["interval"][1]
-    assert winner["scores"].keys() == {"accuracy", "loss", "f1", "weighted_f1"}
+    assert winner["scores"].keys() == {metric.name for metric in task_of(2).metrics}
     assert winner["scores"]["accuracy"] == pytest.approx(0.85)
     assert winner["scores"]["f1"] == pytest.approx(0.85, abs=0.01)
     difference = found["difference"]
@@ -175,6 +175,18 @@ def test_a_score_that_is_not_known_of_a_seed_is_left_out() -> None:
     assert found["winner"]["scores"] == {"accuracy": pytest.approx(30 / 80)}
     both = result.test_entry(accuracy, of_seeds[:1], None, [accuracy, answered], 1)
     assert both["winner"]["scores"] == {"accuracy": 0.75, "f1": 0.75}
+
+
+def test_what_was_forgotten_is_told_of_both_sides_and_of_the_beginning() -> None:
+    before, winner = statistics(2, seeds=1)[0], statistics(4, 8)
+    every = task_of(2).metrics
+    found = result.general_entry(metric_of("accuracy", 2), before, winner, None, every)
+    assert (found["rows"], found["default"]) == (40, None)
+    assert found["before"]["scores"]["accuracy"] == pytest.approx(0.95)
+    assert found["winner"]["per_seed"] == pytest.approx([0.9, 0.8])
+    assert found["winner"] == entry(winner, None)["winner"], "scored as the test rows are"
+    again = result.general_entry(metric_of("accuracy", 2), before, winner, winner, every)
+    assert again["default"] == again["winner"]
 
 
 # -- what the search as a whole tells

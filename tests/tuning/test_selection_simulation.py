@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
+from unfreeze.jobs.estimate import difference, estimate
 from unfreeze.jobs.metrics import Floats, Metric, mean_of, ratio
-from unfreeze.tuning.estimate import difference, estimate
 from unfreeze.tuning.optimism import optimism
 from unfreeze.tuning.selection import Finalist, choose
 

@@ -8,8 +8,8 @@ import pytest
 from classified import metric_of, scores_by_sklearn, statistics_of
 
 from unfreeze.jobs import metrics
+from unfreeze.jobs.estimate import difference, estimate
 from unfreeze.jobs.metrics import Floats, Metric, Trait, draw_counts, mean_of, ratio
-from unfreeze.tuning.estimate import difference, estimate
 
 METRICS = ["accuracy", "loss", "f1"]
 ACCURACY = mean_of("accuracy", 1)
@@ -242,9 +242,9 @@ def test_numbers_of_rows_and_seeds_that_cannot_be_judged_are_refused() -> None:
     statistics = seeds_of(2, 10)
     with pytest.raises(ValueError, match="at least two rows"):
         estimate(ACCURACY, statistics[:, :1], seed=0)
-    with pytest.raises(ValueError, match=r"same rows .* got \(2, 10, 12\) and \(2, 9, 12\)"):
+    with pytest.raises(ValueError, match=r"same rows .* got \(2, 10, \d+\) and \(2, 9, \d+\)"):
         difference(ACCURACY, statistics, statistics[:, :9], seed=0)
-    with pytest.raises(ValueError, match=r"\[seeds, rows, k\], got shape \(10, 12\)"):
+    with pytest.raises(ValueError, match=r"\[seeds, rows, k\], got shape \(10, \d+\)"):
         estimate(ACCURACY, statistics[0], seed=0)
     with pytest.raises(ValueError, match="statistics must be"):
         difference(ACCURACY, statistics, statistics[:0], seed=0)
