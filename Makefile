@@ -37,6 +37,7 @@ test: setup  ## everything that needs no GPU
 	$(BIN)/pytest
 
 test-fast: setup  ## what takes seconds
+	$(BIN)/python examples/fetch_demo.py
 	$(BIN)/pytest -m "not slow and not chaos"
 
 wheel: setup

@@ -1,7 +1,7 @@
 # .venv/bin/python benchmarks/search.py [--quick]
 """The same 36 trials four ways: CPU seconds of all processes, Ray's own included, and wall time.
 
-Needs `make setup` and `python examples/fetch_demo.py`; takes some 35 minutes on two cores, --quick
+Needs `make setup` and `python examples/fetch_demo.py`; takes some 45 minutes on two cores, --quick
 (one learning rate instead of four) 12. Leave the machine alone meanwhile.
 
 all-MiniLM-L6-v2 on real movie reviews (320 to train on, 96 to validate, 1 worker per trial, two

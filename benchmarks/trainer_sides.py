@@ -115,8 +115,27 @@ def train_with_hugging_face(
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
             turns.after_step()
 
+    arguments = _training_arguments(run, phase, scratch, our_zero)
+    trainer = BatchTrainer(model=run.build_model(), args=arguments, callbacks=[TakeTurns()])
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.train()
+    engine: Any = trainer.deepspeed
+    assert engine.zero_optimization_stage() == zero["stage"]
+    assert not our_zero or engine.zero_contiguous_gradients() == zero["contiguous_gradients"]
+    assert trainer.args.world_size == dist.get_world_size() and torch.get_num_threads() == 1
+    losses = torch.stack(trainer.losses).double()
+    dist.all_reduce(losses)  # ranks have equally many rows, so the mean of means is the mean
+    losses /= dist.get_world_size()
+    return Trace(losses.tolist(), _tokens(run, phase), _describe(engine.optimizer))
+
+
+def _training_arguments(run: Run, phase: Phase, scratch: Path, our_zero: bool) -> Any:
+    """The job's settings in the Trainer's words."""
+    import transformers
+
+    zero = run.deepspeed["zero_optimization"]
     training = run.job.training
-    arguments = transformers.TrainingArguments(
+    return transformers.TrainingArguments(
         output_dir=str(scratch / "trainer"),
         deepspeed={
             "train_batch_size": "auto",
@@ -151,17 +170,6 @@ def train_with_hugging_face(
         dataloader_num_workers=0,
         dataloader_pin_memory=False,
     )
-    trainer = BatchTrainer(model=run.build_model(), args=arguments, callbacks=[TakeTurns()])
-    trainer.remove_callback(transformers.PrinterCallback)
-    trainer.train()
-    engine: Any = trainer.deepspeed
-    assert engine.zero_optimization_stage() == zero["stage"]
-    assert not our_zero or engine.zero_contiguous_gradients() == zero["contiguous_gradients"]
-    assert trainer.args.world_size == dist.get_world_size() and torch.get_num_threads() == 1
-    losses = torch.stack(trainer.losses).double()
-    dist.all_reduce(losses)  # ranks have equally many rows, so the mean of means is the mean
-    losses /= dist.get_world_size()
-    return Trace(losses.tolist(), _tokens(run, phase), _describe(engine.optimizer))
 
 
 class _Batches(Dataset[dict[str, torch.Tensor]]):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ray_cluster import ray_head
+from ray_cluster import Node, ray_head
 from worker_pool import WorkerPool
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -48,7 +48,13 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ray_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One Ray for all tests that need one, with room for two workers."""
-    with ray_head(tmp_path_factory.mktemp("ray"), num_cpus=2) as address:
-        yield address
+def ray_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, str]]:
+    """One Ray for all tests that need one, with room for two workers, and its address."""
+    with ray_head(tmp_path_factory.mktemp("ray"), num_cpus=2) as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def ray_address(ray_node: tuple[Node, str]) -> str:
+    """The address of the tests' Ray."""
+    return ray_node[1]

@@ -38,6 +38,11 @@ class Node:
         _kill(members)
         self._main.wait(15)
 
+    def train_workers(self) -> list[psutil.Process]:
+        """The workers of Ray Train that run on it now, youngest last."""
+        found = [p for p in self._members() if "RayTrainWorker" in _name_of(p)]
+        return sorted(found, key=lambda process: process.create_time())
+
     def _members(self) -> list[psutil.Process]:
         if self._main.poll() is not None:
             return []
@@ -45,21 +50,19 @@ class Node:
 
 
 @contextmanager
-def ray_head(folder: Path, num_cpus: int) -> Iterator[str]:
-    """A head node with the tests' token, on loopback; its address. Ended with all processes."""
-    with ray_head_node(folder, num_cpus) as (_, address):
-        yield address
+def ray_head(folder: Path, num_cpus: int) -> Iterator[tuple[Node, str]]:
+    """A head with the tests' token, on loopback, and its address. Ended with all processes.
 
-
-@contextmanager
-def ray_head_node(folder: Path, num_cpus: int) -> Iterator[tuple[Node, str]]:
-    """A head node and its address."""
+    Meanwhile, the environment points to it: put back at the end, as there may be a Ray around it.
+    """
     port, dashboard = _free_port(), _free_port()
-    os.environ.update(
-        RAY_API_SERVER_ADDRESS=f"http://127.0.0.1:{dashboard}",
-        RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="0",
-        RAY_USAGE_STATS_ENABLED="0",
-    )
+    own = {
+        "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}",
+        "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
     head = Node(
         folder,
         *("--head", f"--port={port}", f"--num-cpus={num_cpus}"),
@@ -70,18 +73,16 @@ def ray_head_node(folder: Path, num_cpus: int) -> Iterator[tuple[Node, str]]:
         yield head, f"127.0.0.1:{port}"
     finally:
         head.end()
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _kill(processes: list[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-
-
-def train_workers() -> list[psutil.Process]:
-    """The workers of Ray Train that run now, youngest last."""
-    found = [p for p in psutil.process_iter() if "RayTrainWorker" in _name_of(p)]
-    return sorted(found, key=lambda process: process.create_time())
 
 
 def _name_of(process: psutil.Process) -> str:

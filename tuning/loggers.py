@@ -1,6 +1,8 @@
 """Other programs that show trials while they run, through Tune's own callbacks."""
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -18,9 +20,24 @@ def check_loggers(config: SearchConfig) -> None:
     import mlflow
 
     try:
-        mlflow.MlflowClient(config.logging.mlflow).get_experiment_by_name(config.name)
+        with _few_retries():
+            mlflow.MlflowClient(config.logging.mlflow).get_experiment_by_name(config.name)
     except Exception as error:  # its stores raise what they like
-        raise ConfigError(f"{where}: {str(error).strip().splitlines()[0]}") from error
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"{where}: {said}") from error
+
+
+@contextmanager
+def _few_retries() -> Iterator[None]:
+    """By itself, MLflow asks a server that is away again and again for four minutes."""
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    before = os.environ.get(name)
+    os.environ[name] = before or "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
 
 
 def loggers(config: SearchConfig) -> Iterator[Any]:

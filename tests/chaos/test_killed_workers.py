@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import tiny
 import worker_tasks
-from ray_cluster import train_workers
+from ray_cluster import Node
 from worker_pool import WorkerPool
 
 from unfreeze.jobs import LossNotFinite, parse_job, run_job
@@ -18,15 +18,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.chaos]
 class Killer:
     """Watches a job, and kills a worker when it has come to certain places."""
 
-    def __init__(self, *places: Any) -> None:
-        self._places = list(places)
+    def __init__(self, node: Node, *places: Any) -> None:
+        self._node, self._places = node, list(places)
         self.messages: list[dict[str, Any]] = []
 
     def __call__(self, message: dict[str, Any]) -> None:
         self.messages.append(message)
         if self._places and self._places[0](message):
             self._places.pop(0)
-            train_workers()[-1].send_signal(signal.SIGKILL)
+            self._node.train_workers()[-1].send_signal(signal.SIGKILL)
 
     @property
     def kills_left(self) -> int:
@@ -37,8 +37,9 @@ class Killer:
 
 
 def test_a_worker_killed_in_a_phase_and_one_at_a_boundary_do_not_change_a_loss(
-    two_workers: WorkerPool, inputs: Path, tmp_path: Path, ray_address: str
+    two_workers: WorkerPool, inputs: Path, tmp_path: Path, ray_node: tuple[Node, str]
 ) -> None:
+    node, address = ray_node
     phases = [
         {"train": "head", "for": "120st", "learning_rate": 1e-2},
         {"train": "all", "for": "60st", "learning_rate": 1e-3},
@@ -49,10 +50,11 @@ def test_a_worker_killed_in_a_phase_and_one_at_a_boundary_do_not_change_a_loss(
 
     killed = tiny.settings(inputs, storage={"uri": str(tmp_path / "killed")}, **changes)
     killer = Killer(
+        node,
         lambda m: m["kind"] == "checkpoint" and m["step"] == 40,
         lambda m: m["kind"] == "phase" and m["index"] == 1,
     )
-    result = run_job(parse_job(killed), address=ray_address, show=killer)
+    result = run_job(parse_job(killed), address=address, show=killer)
 
     assert killer.kills_left == 0
     resumed = killer.steps_of("resumed")
@@ -67,11 +69,12 @@ def test_a_worker_killed_in_a_phase_and_one_at_a_boundary_do_not_change_a_loss(
 
 
 def test_a_loss_that_is_not_finite_ends_the_job_at_once_without_another_attempt(
-    inputs: Path, tmp_path: Path, ray_address: str
+    inputs: Path, tmp_path: Path, ray_node: tuple[Node, str]
 ) -> None:
+    node, address = ray_node
     phases = [{"train": "all", "for": "1ep", "learning_rate": 1e30}]
     settings = tiny.settings(inputs, phases=phases, storage={"uri": str(tmp_path)})
-    killer = Killer()
+    killer = Killer(node)
     with pytest.raises(LossNotFinite, match="at step 1 "):
-        run_job(parse_job(settings), address=ray_address, show=killer)
+        run_job(parse_job(settings), address=address, show=killer)
     assert len(killer.steps_of("phase")) == 1

@@ -158,7 +158,7 @@ def test_ctrl_c_a_killed_driver_and_a_killed_worker_lose_no_finished_trial(
     assert published <= {info.key for info in search.root.list("prefixes/")}
     # All eight frozen trials share 22 head steps; an end may cost what was not published yet.
     again = sum(entry["cost"]["steps_run"] for entry in result["trials"]) - 22 - 12 * 11
-    assert again <= 2 * 22
+    assert again <= 22
     assert all(entry["cost"]["attempts"] <= 2 for entry in result["trials"])
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import searches
 import yaml
-from ray_cluster import Node, ray_head_node, train_workers
+from ray_cluster import Node, ray_head
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos]
 
@@ -55,24 +55,19 @@ def test_a_search_outlives_its_nodes_and_its_whole_ray(inputs: Path, tmp_path: P
     file = tmp_path / "search.yaml"
     file.write_text(yaml.safe_dump(settings))
 
-    others = {process.pid for process in train_workers()}
-
-    def lanes() -> int:
-        return len({process.pid for process in train_workers()} - others)
-
     def ended() -> dict[str, dict[str, Any]]:
         return searches.records(uri)
 
     with (
-        ray_head_node(tmp_path, 1) as (head, address),
+        ray_head(tmp_path, 1) as (head, address),
         ended_after(start(file, address)) as running,
     ):
         wait_until(lambda: len(ended()) >= 1, running)
-        assert lanes() == 1
+        assert len(head.train_workers()) == 1
 
         other = Node(tmp_path, f"--address={address}", "--num-cpus=1")
         try:
-            wait_until(lambda: lanes() == 2, running)
+            wait_until(lambda: len(other.train_workers()) == 1, running)
             seen = len(ended())
             wait_until(lambda: len(ended()) >= seen + 2, running)
         finally:
@@ -86,7 +81,7 @@ def test_a_search_outlives_its_nodes_and_its_whole_ray(inputs: Path, tmp_path: P
     assert "Traceback" not in errors
     assert len(before) < 12, "nothing was left to do"
 
-    with ray_head_node(tmp_path, 2) as (_, address):
+    with ray_head(tmp_path, 2) as (_, address):
         out, errors = start(file, address).communicate(timeout=400)
     result = json.loads(out)
     assert {entry["state"] for entry in result["trials"]} == {"finished"}

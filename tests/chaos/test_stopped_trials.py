@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import search_tasks
 import searches
+from ray_cluster import Node
 
 from unfreeze.cluster import connect
 from unfreeze.jobs import parse_job
@@ -84,18 +84,12 @@ def stand(inputs: Path, tmp_path: Path, ray_address: str) -> Iterator[Stand]:
             stand.lanes.end()
 
 
-def lane_workers() -> list[psutil.Process]:
-    from ray_cluster import train_workers
-
-    return train_workers()
-
-
-def footprint() -> dict[str, Any]:
+def footprint(node: Node) -> dict[str, Any]:
     """What could leak."""
     import ray
     from ray.util.state import list_actors, list_placement_groups
 
-    workers = lane_workers()
+    workers = node.train_workers()
     return {
         "actors": len([a for a in list_actors(limit=1000) if a.state != "DEAD"]),
         "groups": len([g for g in list_placement_groups(limit=1000) if g.state != "REMOVED"]),
@@ -106,12 +100,12 @@ def footprint() -> dict[str, Any]:
     }
 
 
-def test_fifty_stops_at_any_moment_leak_nothing(stand: Stand) -> None:
+def test_fifty_stops_at_any_moment_leak_nothing(stand: Stand, ray_node: tuple[Node, str]) -> None:
     draw = random.Random(1)
     stand.submit("first", "1ep", 1e-2)
     stand.submit("second", "2ep", 2e-2)
     stand.wait_until_idle(240)
-    before = footprint()
+    before = footprint(ray_node[0])
     frees = []
     for i in range(STOPS // 2):
         # The same rate: the second needs the first's prefix, and waits for it or starts from it.
@@ -122,7 +116,7 @@ def test_fifty_stops_at_any_moment_leak_nothing(stand: Stand) -> None:
         for k in draw.sample([0, 1], 2):
             stand.broker.tell("stop", f"{i}-{k}")
         frees.append(stand.wait_until_idle(30))
-    after = footprint()
+    after = footprint(ray_node[0])
     for key in ("actors", "groups", "free", "workers"):
         assert after[key] == before[key], key
     # Threads and files of pools that fill up slowly are no leak; one for each stop would be.
