@@ -15,6 +15,7 @@ import torch.distributed as dist
 from transformers import AutoModel, AutoTokenizer
 
 from unfreeze.jobs.checkpointing import BackgroundWriter
+from unfreeze.jobs.data.splits import text_key
 from unfreeze.jobs.inputs import gather_inputs
 from unfreeze.jobs.job_file import parse_job
 from unfreeze.jobs.loop import train_step
@@ -22,7 +23,6 @@ from unfreeze.jobs.metrics import scores_of
 from unfreeze.jobs.portable import PortableState
 from unfreeze.jobs.progress import Progress
 from unfreeze.jobs.run import load_weights
-from unfreeze.jobs.splits import text_key
 from unfreeze.jobs.worker import keep_quiet, open_run
 from unfreeze.storage import open_store
 

@@ -109,7 +109,7 @@ def anonymous_memory(pid: int) -> int:
 
 def prepare_in(folder: Path, *, checks_only: bool) -> None:
     """What the measured process does."""
-    from unfreeze.jobs import dataset
+    from unfreeze.jobs.data import dataset
     from unfreeze.jobs.job_file import parse_job
 
     def staged(name: str, step: Callable[..., Any]) -> Callable[..., Any]:

@@ -43,9 +43,9 @@ def command(
 
     from unfreeze.cli.runs import endpoint_for, find_job_or_search, model_result
     from unfreeze.jobs.config import SourceConfig
-    from unfreeze.jobs.evaluate import evaluate
     from unfreeze.jobs.inputs import cache_folder
-    from unfreeze.jobs.prediction_parts import as_jsonl
+    from unfreeze.jobs.prediction.evaluate import evaluate
+    from unfreeze.jobs.prediction.parts import as_jsonl
 
     runs = find_job_or_search(run, endpoint)
     result = model_result(runs)

@@ -10,7 +10,7 @@ import click
 from unfreeze.cli.options import COLUMN, ENDPOINT, ON_BAD_ROW, RUN, SPLIT, columns_of
 
 if TYPE_CHECKING:
-    from unfreeze.jobs.predict import Asked, Compute
+    from unfreeze.jobs.prediction.predict import Asked, Compute
 
 
 @click.command("predict")
@@ -57,7 +57,7 @@ def command(
     from unfreeze.cli.runs import endpoint_for, find_job_or_search, model_result
     from unfreeze.jobs.config import SourceConfig
     from unfreeze.jobs.inputs import cache_folder
-    from unfreeze.jobs.predict import PART_ROWS, ask, here, is_for_a_cluster, on_cluster
+    from unfreeze.jobs.prediction.predict import PART_ROWS, ask, here, is_for_a_cluster, on_cluster
 
     runs = find_job_or_search(run, endpoint)
     result = model_result(runs)
@@ -85,8 +85,8 @@ def _write(
     output: str, endpoint: str | None, asked: "Asked", compute: "Compute", console: "_Console"
 ) -> None:
     """Line by line to the terminal, or part by part to a file."""
-    from unfreeze.jobs.predict import predict_to, predicted_lines
-    from unfreeze.jobs.prediction_parts import Output, as_jsonl
+    from unfreeze.jobs.prediction.parts import Output, as_jsonl
+    from unfreeze.jobs.prediction.predict import predict_to, predicted_lines
 
     if output == "-":
         for line in predicted_lines(asked, compute):

@@ -17,7 +17,8 @@ import torch.distributed as dist
 from torch import nn
 
 from unfreeze.jobs.checkpointing import take_up_weights
-from unfreeze.jobs.checks import GENERAL
+from unfreeze.jobs.data.checks import GENERAL
+from unfreeze.jobs.data.tokenizer import load_tokenizer
 from unfreeze.jobs.files import METRICS, MODEL, PREDICTIONS, RESULT, STATISTICS
 from unfreeze.jobs.inputs import Inputs
 from unfreeze.jobs.metrics import Floats, scores_of, to_bytes
@@ -26,7 +27,6 @@ from unfreeze.jobs.progress import Progress
 from unfreeze.jobs.run import Run, load_weights
 from unfreeze.jobs.tasks import open_task
 from unfreeze.jobs.tasks.task import Arrays, Task
-from unfreeze.jobs.tokenizer import load_tokenizer
 from unfreeze.jobs.verdict import overfitting
 from unfreeze.jobs.zero import zero_stage
 from unfreeze.storage import Manifest, ObjectStore

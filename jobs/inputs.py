@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from unfreeze.jobs.config import JobConfig, Precision
-from unfreeze.jobs.dataset import PreparedData, prepare
+from unfreeze.jobs.data.dataset import PreparedData, prepare
 from unfreeze.jobs.errors import ConfigError
 from unfreeze.jobs.identity import settings_that_matter
 from unfreeze.jobs.model import (

@@ -14,10 +14,10 @@ from torch import nn
 
 from unfreeze.jobs.blocks import Block, find_blocks
 from unfreeze.jobs.config import ModelConfig
+from unfreeze.jobs.data.tokenizer import load_tokenizer
 from unfreeze.jobs.errors import ModelError
 from unfreeze.jobs.libraries import import_transformers
 from unfreeze.jobs.tasks.task import Task
-from unfreeze.jobs.tokenizer import load_tokenizer
 from unfreeze.storage import fetch_uri
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from unfreeze.cluster import NotEnoughResources, Resources, Workers, plan_workers
 from unfreeze.jobs.config import JobConfig
-from unfreeze.jobs.dataset import read_sources
+from unfreeze.jobs.data.dataset import read_sources
 from unfreeze.jobs.errors import CheckpointMismatch, ConfigError, UserMistake
 from unfreeze.jobs.identity import changed_settings
 from unfreeze.jobs.inputs import Inputs, cache_folder, default_precision

@@ -14,7 +14,6 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from unfreeze.jobs.batches import epoch_batches, split_batch
 from unfreeze.jobs.checkpointing import (
     BEST_STATISTICS_FILE,
     METRICS_FILE,
@@ -24,7 +23,8 @@ from unfreeze.jobs.checkpointing import (
 )
 from unfreeze.jobs.companion import Alone, Companion
 from unfreeze.jobs.config import JobConfig
-from unfreeze.jobs.dataset import PreparedData
+from unfreeze.jobs.data.batches import epoch_batches, split_batch
+from unfreeze.jobs.data.dataset import PreparedData
 from unfreeze.jobs.engine import MicroBatch, PhaseEngine, StepResult
 from unfreeze.jobs.errors import LossNotFinite, RunStopped
 from unfreeze.jobs.lengths import Span

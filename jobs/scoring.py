@@ -9,10 +9,10 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from unfreeze.jobs.batches import score_batches
+from unfreeze.jobs.data.batches import score_batches
+from unfreeze.jobs.data.token_store import Split
 from unfreeze.jobs.metrics import Floats
 from unfreeze.jobs.tasks.task import Arrays, Decode, Task, Units
-from unfreeze.jobs.token_store import Split
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import nn
 from unfreeze.jobs.checkpointing import BackgroundWriter, Checkpointer, Tell, resume
 from unfreeze.jobs.companion import Alone, Companion
 from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.data.tokenizer import decoder, load_tokenizer
 from unfreeze.jobs.finish import finish
 from unfreeze.jobs.inputs import Inputs, default_precision, gather_inputs
 from unfreeze.jobs.loop import train
@@ -18,7 +19,6 @@ from unfreeze.jobs.phases import plan_phases
 from unfreeze.jobs.portable import PortableState
 from unfreeze.jobs.progress import Progress
 from unfreeze.jobs.run import Run
-from unfreeze.jobs.tokenizer import decoder, load_tokenizer
 from unfreeze.jobs.zero import deepspeed_config, plan_batches
 from unfreeze.storage import CheckpointStore, ObjectStore, checkpoint_id, open_store
 

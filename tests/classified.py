@@ -5,9 +5,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from unfreeze.jobs.data.token_store import Split
 from unfreeze.jobs.metrics import Floats, Metric
 from unfreeze.jobs.tasks.text_classification import TextClassification, TextClassificationOptions
-from unfreeze.jobs.token_store import Split
 
 
 class Labelled:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import tiny
 
+from unfreeze.jobs.data.splits import text_key
 from unfreeze.jobs.data_check.rows import Looked, SplitRows
-from unfreeze.jobs.splits import text_key
 
 
 def split(name: str, texts: Sequence[str], labels: Sequence[str] | None = None) -> SplitRows:

@@ -15,6 +15,7 @@ import torch.distributed as dist
 
 from unfreeze.jobs.checkpointing import BackgroundWriter
 from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.data.token_store import Split
 from unfreeze.jobs.engine import PhaseEngine
 from unfreeze.jobs.finish import keep_all, settled, untrained_model
 from unfreeze.jobs.inputs import gather_inputs
@@ -26,7 +27,6 @@ from unfreeze.jobs.progress import Progress
 from unfreeze.jobs.run import Run
 from unfreeze.jobs.tasks.task import Arrays
 from unfreeze.jobs.tasks.text_classification import TextClassification
-from unfreeze.jobs.token_store import Split
 from unfreeze.jobs.worker import keep_quiet, open_run, run_worker
 from unfreeze.storage import RetryingStore, StoreUnavailable, open_store
 

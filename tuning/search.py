@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from unfreeze.cluster import cluster_resources, connect, local_resources
-from unfreeze.jobs.checks import GENERAL
 from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.data.checks import GENERAL
 from unfreeze.jobs.errors import ConfigError
 from unfreeze.jobs.finish import versions
 from unfreeze.jobs.identity import changed_settings, flat

@@ -12,9 +12,9 @@ import torch.distributed as dist
 from torch import nn
 
 from unfreeze.jobs.checkpointing import BEST_STATISTICS_FILE, BackgroundWriter
-from unfreeze.jobs.checks import GENERAL
 from unfreeze.jobs.companion import Fork, Signals
 from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.data.checks import GENERAL
 from unfreeze.jobs.errors import LossNotFinite, RunStopped
 from unfreeze.jobs.finish import best_model, export, keep_all, settled, untrained_model
 from unfreeze.jobs.inputs import Inputs, gather_inputs, inputs_for

@@ -11,7 +11,9 @@ from torch import nn
 
 from unfreeze.jobs.compare.sample import choose_units
 from unfreeze.jobs.config import JobConfig
-from unfreeze.jobs.dataset import PreparedData, prepare
+from unfreeze.jobs.data.dataset import PreparedData, prepare
+from unfreeze.jobs.data.token_store import Split
+from unfreeze.jobs.data.tokenizer import load_tokenizer
 from unfreeze.jobs.errors import ModelError
 from unfreeze.jobs.inputs import with_max_length
 from unfreeze.jobs.model import (
@@ -24,8 +26,6 @@ from unfreeze.jobs.model import (
 )
 from unfreeze.jobs.tasks import open_task
 from unfreeze.jobs.tasks.task import Probe, Task, Units
-from unfreeze.jobs.token_store import Split
-from unfreeze.jobs.tokenizer import load_tokenizer
 
 MOST_PLACES = 20_000
 """Words that a linear model is fitted to; rows are left out until there are no more."""

@@ -9,7 +9,7 @@ from unfreeze.jobs.compare.judging import REPEATS, check_comparable, judge, metr
 from unfreeze.jobs.compare.linear import FOLDS
 from unfreeze.jobs.compare.ranking import Judged, Ranked, advice, rank
 from unfreeze.jobs.config import JobConfig
-from unfreeze.jobs.dataset import read_sources
+from unfreeze.jobs.data.dataset import read_sources
 from unfreeze.jobs.errors import DataError, JobError, ModelError
 from unfreeze.jobs.inputs import cache_folder
 from unfreeze.jobs.metrics import Metric

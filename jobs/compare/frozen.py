@@ -22,11 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from unfreeze.jobs.batches import score_batches
 from unfreeze.jobs.compare.candidate import Candidate
+from unfreeze.jobs.data.batches import score_batches
+from unfreeze.jobs.data.tokenizer import decoder
 from unfreeze.jobs.errors import ModelError
 from unfreeze.jobs.scoring import Scorer, to_tensors
-from unfreeze.jobs.tokenizer import decoder
 
 FORMAT = 1
 """Part of the key: raise it when the same pass would be kept in another way."""

@@ -15,11 +15,11 @@ from unfreeze.jobs.compare.frozen import FrozenPass, frozen_pass
 from unfreeze.jobs.compare.linear import out_of_fold, turned
 from unfreeze.jobs.compare.ranking import Judged
 from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.data.tokenizer import decoder
 from unfreeze.jobs.errors import ConfigError
 from unfreeze.jobs.metrics import Floats, Metric, ratio_of
 from unfreeze.jobs.tasks import open_task
 from unfreeze.jobs.tasks.task import Task
-from unfreeze.jobs.tokenizer import decoder
 
 REPEATS = 2
 """Cross-validations, each with other folds; statistics are their mean."""

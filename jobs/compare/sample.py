@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from unfreeze.jobs.data.token_store import Split
 from unfreeze.jobs.tasks.task import Probe, Task, Units
-from unfreeze.jobs.token_store import Split
 
 MOST_PIECES = 256
 """Examples of a running text: they are as long as the model takes, and each is many predictions."""

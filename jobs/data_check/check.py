@@ -23,7 +23,7 @@ from unfreeze.jobs.tasks.task import Learned
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from unfreeze.jobs.dataset import PreparedData
+    from unfreeze.jobs.data.dataset import PreparedData
 
 MOST_SENTENCES = 6
 """Of the verdict; the other findings are told below it."""
@@ -94,10 +94,10 @@ class _Material:
 def check_data(job: JobConfig) -> DataCheck:
     """Raises UserMistake if the model or the sources cannot be read; what is wrong with the rows
     is a finding."""
-    from unfreeze.jobs.dataset import prepare, read_sources
+    from unfreeze.jobs.data.dataset import prepare, read_sources
+    from unfreeze.jobs.data.tokenizer import load_tokenizer
     from unfreeze.jobs.inputs import cache_folder, with_max_length
     from unfreeze.jobs.model import locate_model, longest_input
-    from unfreeze.jobs.tokenizer import load_tokenizer
 
     located = locate_model(job.model, endpoint=job.storage.endpoint, cache=cache_folder())
     limit = longest_input(located, job.model)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from unfreeze.jobs.checks import GENERAL
+from unfreeze.jobs.data.checks import GENERAL
 from unfreeze.jobs.data_check.duplicates import Duplicates
 from unfreeze.jobs.data_check.encodings import Fault
 from unfreeze.jobs.data_check.labels import LabelBalance

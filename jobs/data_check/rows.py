@@ -14,14 +14,14 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 
-from unfreeze.jobs.checks import GENERAL
 from unfreeze.jobs.config import JobConfig
-from unfreeze.jobs.roles import BATCH, RowsByRole
-from unfreeze.jobs.seen_rows import KEY
-from unfreeze.jobs.splits import cut_shares, text_key
+from unfreeze.jobs.data.checks import GENERAL
+from unfreeze.jobs.data.roles import BATCH, RowsByRole
+from unfreeze.jobs.data.seen_rows import KEY
+from unfreeze.jobs.data.splits import cut_shares, text_key
+from unfreeze.jobs.data.token_store import Split
 from unfreeze.jobs.tasks import open_task
 from unfreeze.jobs.tasks.task import BadRow, Learned, Role, Row, Seen, Task
-from unfreeze.jobs.token_store import Split
 
 Labels = tuple[str, ...]
 Ints = NDArray[np.int64]

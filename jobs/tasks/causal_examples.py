@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unfreeze.jobs.data.token_store import Examples
 from unfreeze.jobs.errors import ConfigError, DataError
 from unfreeze.jobs.tasks.chats import Message, assistant_spans
-from unfreeze.jobs.token_store import Examples
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unfreeze.jobs.label_names import label_name
+from unfreeze.jobs.data.label_names import label_name
 from unfreeze.jobs.metrics import Floats, LabelCounts, Metric, mean_of
 from unfreeze.jobs.tasks.calibration import (
     CalibrationBins,
@@ -22,7 +22,7 @@ from unfreeze.jobs.tasks.task import Arrays, BadRow, Decode, Learned, Section, U
 if TYPE_CHECKING:
     import torch
 
-    from unfreeze.jobs.token_store import Split
+    from unfreeze.jobs.data.token_store import Split
 
 _EXACT, _LOSS, _COUNTS = 1, 2, 3  # columns of the statistics; the first is 1
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from unfreeze.jobs.batches import padded
+from unfreeze.jobs.data.batches import padded
+from unfreeze.jobs.data.token_store import Examples
 from unfreeze.jobs.metrics import Floats, Metric, mean_of, ratio_of
 from unfreeze.jobs.tasks.answers import answers_of, best_threshold, compared, located
 from unfreeze.jobs.tasks.answers_shown import answers_shown
@@ -26,14 +27,13 @@ from unfreeze.jobs.tasks.task import (
     Units,
 )
 from unfreeze.jobs.tasks.windows import CHAR_ENDS, CHAR_STARTS, LABELS, NULLS, WindowEncoder
-from unfreeze.jobs.token_store import Examples
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
-    from unfreeze.jobs.token_store import Split
+    from unfreeze.jobs.data.token_store import Split
 
 THRESHOLD = "null_score_threshold"
 ANSWERABLE = "answerable"

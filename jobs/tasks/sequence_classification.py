@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
-from unfreeze.jobs.batches import padded
+from unfreeze.jobs.data.batches import padded
+from unfreeze.jobs.data.label_names import label_name, sorted_labels
+from unfreeze.jobs.data.token_store import Examples
 from unfreeze.jobs.encoder import Encoder
 from unfreeze.jobs.errors import DataError
-from unfreeze.jobs.label_names import label_name, sorted_labels
 from unfreeze.jobs.metrics import Floats
 from unfreeze.jobs.tasks.calibration import TEMPERATURE
 from unfreeze.jobs.tasks.task import (
@@ -25,14 +26,13 @@ from unfreeze.jobs.tasks.task import (
     TaskOptions,
     Units,
 )
-from unfreeze.jobs.token_store import Examples
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
-    from unfreeze.jobs.token_store import Split
+    from unfreeze.jobs.data.token_store import Split
 
 ROWS, LABEL, FAR = "rows", "label ", "far"
 """What is counted over a source: its rows, those with each label, and numbers far from 0."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from unfreeze.jobs.data.token_store import Split
 from unfreeze.jobs.metrics import Floats
 from unfreeze.jobs.tasks.task import Units
 from unfreeze.jobs.tasks.windows import CHAR_ENDS, CHAR_STARTS, LABELS, NULLS
-from unfreeze.jobs.token_store import Split
 
 Span = tuple[float, int, int]
 """A score, and where it lies: the first and the last token, or characters [begin, end)."""

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from unfreeze.jobs.data.token_store import Examples
 from unfreeze.jobs.metrics import Floats, Metric
 from unfreeze.jobs.settings import Settings
-from unfreeze.jobs.token_store import Examples
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
-    from unfreeze.jobs.token_store import Split
+    from unfreeze.jobs.data.token_store import Split
 
 Row = Mapping[str, Any]
 """A row by roles; None, or no entry, where it has nothing."""

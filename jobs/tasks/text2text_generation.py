@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from unfreeze.jobs.batches import padded
+from unfreeze.jobs.data.batches import padded
+from unfreeze.jobs.data.token_store import Examples
 from unfreeze.jobs.encoder import Encoder
 from unfreeze.jobs.errors import ModelError
 from unfreeze.jobs.metrics import Floats, Metric, ratio_of
@@ -28,14 +29,13 @@ from unfreeze.jobs.tasks.task import (
 )
 from unfreeze.jobs.tasks.token_loss import IGNORED, summed_loss, token_scores
 from unfreeze.jobs.tasks.written_texts import written_texts
-from unfreeze.jobs.token_store import Examples
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
-    from unfreeze.jobs.token_store import Split
+    from unfreeze.jobs.data.token_store import Split
 
 TARGET_LENGTH = 128
 _LOSS, _TOKENS, _RIGHT, _OVERLAP = 1, 2, 3, 4  # columns of the statistics

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unfreeze.jobs.label_names import label_name
+from unfreeze.jobs.data.label_names import label_name
 from unfreeze.jobs.metrics import Floats, LabelCounts, Metric, mean_of
 from unfreeze.jobs.tasks.calibration import (
     CalibrationBins,
@@ -28,7 +28,7 @@ from unfreeze.jobs.tasks.text_regression import TextRegression
 if TYPE_CHECKING:
     import torch
 
-    from unfreeze.jobs.token_store import Split
+    from unfreeze.jobs.data.token_store import Split
 
 __all__ = ["TextClassification", "TextClassificationOptions", "open_text_classification"]
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from unfreeze.jobs.batches import padded
+from unfreeze.jobs.data.batches import padded
+from unfreeze.jobs.data.token_store import Examples
 from unfreeze.jobs.metrics import Floats, Metric, ratio, ratio_of
 from unfreeze.jobs.tasks import packing, samples
 from unfreeze.jobs.tasks.causal_examples import CausalEncoder
@@ -26,14 +27,13 @@ from unfreeze.jobs.tasks.task import (
     Units,
 )
 from unfreeze.jobs.tasks.token_loss import IGNORED, summed_loss, token_scores
-from unfreeze.jobs.token_store import Examples
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
-    from unfreeze.jobs.token_store import Split
+    from unfreeze.jobs.data.token_store import Split
 
 _LOSS, _TOKENS, _BYTES, _RIGHT = range(1, 5)  # columns of the statistics; the first is 1
 

@@ -18,7 +18,7 @@ from unfreeze.jobs.tasks.task import Arrays, BadRow, Decode, Learned, Section, T
 if TYPE_CHECKING:
     import torch
 
-    from unfreeze.jobs.token_store import Split
+    from unfreeze.jobs.data.token_store import Split
 
 _ERROR, _SQUARE, _TRUE, _SAID, _TRUE_2, _SAID_2, _BOTH = range(1, 8)
 """The statistics of a row, after 1: the size of the error and its square; the true number, the

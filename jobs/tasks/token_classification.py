@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from unfreeze.jobs.batches import padded
-from unfreeze.jobs.label_names import label_name, sorted_labels
+from unfreeze.jobs.data.batches import padded
+from unfreeze.jobs.data.label_names import label_name, sorted_labels
+from unfreeze.jobs.data.token_store import Examples
 from unfreeze.jobs.metrics import Floats, Metric
 from unfreeze.jobs.tasks.entities import (
     OUTSIDE,
@@ -42,14 +43,13 @@ from unfreeze.jobs.tasks.word_windows import (
     WordEncoder,
     place_words,
 )
-from unfreeze.jobs.token_store import Examples
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
-    from unfreeze.jobs.token_store import Split
+    from unfreeze.jobs.data.token_store import Split
 
 NOT_SCORED = -100  # torch's own mark for what the loss leaves out
 

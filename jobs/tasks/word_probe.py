@@ -10,7 +10,7 @@ from unfreeze.jobs.tasks.task import Arrays, Probe, Units
 from unfreeze.jobs.tasks.word_windows import place_words
 
 if TYPE_CHECKING:
-    from unfreeze.jobs.token_store import Split
+    from unfreeze.jobs.data.token_store import Split
 
 
 class WordProbe:

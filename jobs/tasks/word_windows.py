@@ -14,7 +14,7 @@ from unfreeze.jobs.errors import DataError
 if TYPE_CHECKING:  # it takes seconds to import
     from transformers import PreTrainedTokenizerBase
 
-    from unfreeze.jobs.token_store import Split
+    from unfreeze.jobs.data.token_store import Split
 
 Ints = NDArray[np.int64]
 

@@ -9,6 +9,7 @@ import torch
 from classified import Labelled, by_bins
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from unfreeze.jobs.data.token_store import Split
 from unfreeze.jobs.metrics import Metric, scores_of
 from unfreeze.jobs.tasks import open_task
 from unfreeze.jobs.tasks.calibration import (
@@ -23,7 +24,6 @@ from unfreeze.jobs.tasks.multi_label import MultiLabelClassification
 from unfreeze.jobs.tasks.sequence_classification import SequenceClassification
 from unfreeze.jobs.tasks.task import Section, Table
 from unfreeze.jobs.tasks.text_classification import TextClassification, TextClassificationOptions
-from unfreeze.jobs.token_store import Split
 
 LABELS = ["bad", "fine", "good"]
 

@@ -8,10 +8,10 @@ import tiny_language
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from unfreeze.jobs.data.token_store import Examples
 from unfreeze.jobs.errors import ConfigError, DataError
 from unfreeze.jobs.tasks.causal_examples import CausalEncoder
 from unfreeze.jobs.tasks.chats import assistant_spans
-from unfreeze.jobs.token_store import Examples
 
 END = 0
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sklearn.utils.class_weight import compute_class_weight
 from text_problems import LABELS, numbers, several, task_for
 
-from unfreeze.jobs.batches import split_batch
+from unfreeze.jobs.data.batches import split_batch
 from unfreeze.jobs.errors import ConfigError, DataError
 from unfreeze.jobs.job_file import parse_job
 from unfreeze.jobs.tasks import open_task

@@ -9,8 +9,8 @@ import tiny_language
 import torch
 from transformers import AutoModelForCausalLM
 
+from unfreeze.jobs.data.token_store import Examples, Split, SplitWriter
 from unfreeze.jobs.tasks.packing import keeps_apart, longest_piece, positions
-from unfreeze.jobs.token_store import Examples, Split, SplitWriter
 
 SCHEMA = pa.schema([("row", pa.int64()), ("text", pa.string())])
 

@@ -12,7 +12,9 @@ import tiny_questions
 import torch
 
 from unfreeze.jobs.config import ModelConfig
-from unfreeze.jobs.dataset import prepare
+from unfreeze.jobs.data.dataset import prepare
+from unfreeze.jobs.data.token_store import Split, SplitWriter
+from unfreeze.jobs.data.tokenizer import load_tokenizer
 from unfreeze.jobs.errors import ConfigError, DataError
 from unfreeze.jobs.inputs import gather_inputs
 from unfreeze.jobs.job_file import parse_job
@@ -24,8 +26,6 @@ from unfreeze.jobs.tasks.answers import compared
 from unfreeze.jobs.tasks.question_answering import QuestionAnswering, QuestionAnsweringOptions
 from unfreeze.jobs.tasks.spans import best_spans
 from unfreeze.jobs.tasks.task import BadRow, Table, Texts
-from unfreeze.jobs.token_store import Split, SplitWriter
-from unfreeze.jobs.tokenizer import load_tokenizer
 
 LENGTH = 24
 ANSWERS = pa.struct({"text": pa.list_(pa.string()), "answer_start": pa.list_(pa.int64())})

@@ -10,15 +10,15 @@ import pytest
 import tiny
 import torch
 
-from unfreeze.jobs.batches import padded
 from unfreeze.jobs.config import ModelConfig
+from unfreeze.jobs.data.batches import padded
+from unfreeze.jobs.data.token_store import Examples, Split, SplitWriter
+from unfreeze.jobs.data.tokenizer import decoder, load_tokenizer
 from unfreeze.jobs.model import build_model
 from unfreeze.jobs.scoring import Scorer
 from unfreeze.jobs.tasks import open_task
 from unfreeze.jobs.tasks.task import Arrays, Task, Units
 from unfreeze.jobs.tasks.text_classification import TextClassificationOptions
-from unfreeze.jobs.token_store import Examples, Split, SplitWriter
-from unfreeze.jobs.tokenizer import decoder, load_tokenizer
 
 SCHEMA = pa.schema([("row", pa.int64())])
 

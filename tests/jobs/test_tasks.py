@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import tiny_text2text
 
-from unfreeze.jobs.checks import EXPECTED
-from unfreeze.jobs.dataset import prepare
+from unfreeze.jobs.data.checks import EXPECTED
+from unfreeze.jobs.data.dataset import prepare
 from unfreeze.jobs.job_file import parse_job
 from unfreeze.jobs.metrics import TRAITS
 from unfreeze.jobs.tasks import TASKS, mistakes_about, open_task, usual_phases

@@ -23,6 +23,8 @@ from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
 from unfreeze.jobs import ConfigError, ModelError
 from unfreeze.jobs.config import ModelConfig
+from unfreeze.jobs.data.token_store import Split, SplitWriter
+from unfreeze.jobs.data.tokenizer import load_tokenizer
 from unfreeze.jobs.job_file import parse_job
 from unfreeze.jobs.metrics import Floats, scores_of
 from unfreeze.jobs.model import build_model, describe_model
@@ -33,8 +35,6 @@ from unfreeze.jobs.tasks.text2text_generation import (
     Text2TextGeneration,
     Text2TextGenerationOptions,
 )
-from unfreeze.jobs.token_store import Split, SplitWriter
-from unfreeze.jobs.tokenizer import load_tokenizer
 
 ROWS = [
     {"source": "red cat runs", "target": "ROT KATZE RENNT"},

@@ -14,11 +14,11 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from torch.nn.functional import cross_entropy, softmax
 
 from unfreeze.jobs.config import ModelConfig
+from unfreeze.jobs.data.token_store import Split
+from unfreeze.jobs.data.tokenizer import load_tokenizer
 from unfreeze.jobs.metrics import scores_of
 from unfreeze.jobs.tasks.task import BadRow, Matrix, Section, Table, Texts
 from unfreeze.jobs.tasks.text_classification import TextClassification, TextClassificationOptions
-from unfreeze.jobs.token_store import Split
-from unfreeze.jobs.tokenizer import load_tokenizer
 
 LABELS = ["bad", "fine", "good"]
 

@@ -11,7 +11,8 @@ import tiny_language
 import torch
 from transformers import AutoModelForCausalLM
 
-from unfreeze.jobs.dataset import prepare
+from unfreeze.jobs.data.dataset import prepare
+from unfreeze.jobs.data.token_store import Split, SplitWriter
 from unfreeze.jobs.errors import ConfigError
 from unfreeze.jobs.job_file import parse_job
 from unfreeze.jobs.metrics import scores_of
@@ -21,7 +22,6 @@ from unfreeze.jobs.tasks.packing import TOGETHER
 from unfreeze.jobs.tasks.task import BadRow, Table, Texts
 from unfreeze.jobs.tasks.text_generation import TextGeneration, TextGenerationOptions
 from unfreeze.jobs.tasks.token_loss import IGNORED
-from unfreeze.jobs.token_store import Split, SplitWriter
 
 LONG = 24
 ROWS: dict[str, list[dict[str, Any]]] = {

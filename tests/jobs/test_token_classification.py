@@ -15,7 +15,8 @@ from seqeval.metrics import accuracy_score, f1_score
 from transformers import AutoTokenizer, pipeline
 
 from unfreeze.jobs.config import ModelConfig
-from unfreeze.jobs.dataset import PreparedData, prepare
+from unfreeze.jobs.data.dataset import PreparedData, prepare
+from unfreeze.jobs.data.token_store import Split, SplitWriter
 from unfreeze.jobs.errors import DataError
 from unfreeze.jobs.job_file import load_job, parse_job
 from unfreeze.jobs.metrics import scores_of
@@ -28,7 +29,6 @@ from unfreeze.jobs.tasks.token_classification import (
     TokenClassification,
     TokenClassificationOptions,
 )
-from unfreeze.jobs.token_store import Split, SplitWriter
 
 ROOT = Path(__file__).parents[2]
 TWEETS, SPLITS = ROOT / ".cache/demo/ner", ("train", "test")

@@ -18,8 +18,8 @@ from worker_pool import WorkerPool
 from unfreeze.cli.main import cli
 from unfreeze.jobs import DataError
 from unfreeze.jobs.config import SourceConfig
-from unfreeze.jobs.evaluate import Evaluation, evaluate
 from unfreeze.jobs.inputs import cache_folder
+from unfreeze.jobs.prediction.evaluate import Evaluation, evaluate
 from unfreeze.jobs.results import find_result, find_run
 
 pytestmark = pytest.mark.slow

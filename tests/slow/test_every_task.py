@@ -12,7 +12,7 @@ import worker_tasks
 from tiny_tasks import TINY_JOBS, TinyJob, short
 from worker_pool import WorkerPool
 
-from unfreeze.jobs.exported import fetch_model
+from unfreeze.jobs.prediction.exported import fetch_model
 from unfreeze.jobs.results import find_run, read_jsonl
 from unfreeze.jobs.tasks import TASKS
 

@@ -19,8 +19,9 @@ from worker_pool import WorkerPool
 from unfreeze.jobs import PredictionFailed
 from unfreeze.jobs.config import SourceConfig
 from unfreeze.jobs.inputs import cache_folder
-from unfreeze.jobs.predict import Asked, ask, here, on_cluster, predict_to
-from unfreeze.jobs.prediction_parts import Output
+from unfreeze.jobs.prediction import workers
+from unfreeze.jobs.prediction.parts import Output
+from unfreeze.jobs.prediction.predict import Asked, ask, here, on_cluster, predict_to
 from unfreeze.jobs.results import find_result, find_run
 
 pytestmark = pytest.mark.slow
@@ -105,8 +106,6 @@ def test_workers_say_the_same_as_one_process_also_when_one_is_killed(
 def test_rows_that_kill_every_worker_are_named(
     run: Path, tmp_path: Path, ray_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unfreeze.jobs import prediction_workers
-
     class Mortal:  # Ray sends a class of a function by its code
         def __init__(self, *args: Any) -> None:
             pass
@@ -117,7 +116,7 @@ def test_rows_that_kill_every_worker_are_named(
         def predict(self, rows: Any, schema: Any) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(prediction_workers, "_Predictor", Mortal)
+    monkeypatch.setattr(workers, "_Predictor", Mortal)
     those = asked(run, rows_per_part=1000)
     with (
         pytest.raises(PredictionFailed, match="rows 1 to 1000: 3 workers died over it"),

@@ -11,7 +11,7 @@ import worker_tasks
 from worker_pool import WorkerPool
 
 from unfreeze.jobs.config import SourceConfig
-from unfreeze.jobs.predict import predict
+from unfreeze.jobs.prediction.predict import predict
 from unfreeze.jobs.report import build_report
 from unfreeze.jobs.results import JobResult
 from unfreeze.storage import open_store

@@ -11,10 +11,10 @@ import yaml
 from unfreeze.cli.runs import model_result
 from unfreeze.jobs import ConfigError, load_job
 from unfreeze.jobs.config import SourceConfig
-from unfreeze.jobs.evaluate import evaluate
 from unfreeze.jobs.inputs import cache_folder
 from unfreeze.jobs.metrics import from_bytes, mean_of
-from unfreeze.jobs.predict import predict
+from unfreeze.jobs.prediction.evaluate import evaluate
+from unfreeze.jobs.prediction.predict import predict
 from unfreeze.storage import open_store
 from unfreeze.tuning.files import STATISTICS, TEST_STATISTICS
 from unfreeze.tuning.search import SearchResult, run_search

@@ -7,7 +7,7 @@ import pytest
 import transformers
 from tiny_tasks import TINY_JOBS, short
 
-from unfreeze.jobs.exported import fetch_model
+from unfreeze.jobs.prediction.exported import fetch_model
 from unfreeze.storage import open_store
 from unfreeze.tuning.search import run_search
 from unfreeze.tuning.search_file import parse_search

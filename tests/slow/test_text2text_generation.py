@@ -13,8 +13,8 @@ from tiny import write_rows
 from worker_pool import WorkerPool
 
 from unfreeze.jobs.config import SourceConfig
-from unfreeze.jobs.exported import fetch_model
-from unfreeze.jobs.predict import predict
+from unfreeze.jobs.prediction.exported import fetch_model
+from unfreeze.jobs.prediction.predict import predict
 from unfreeze.jobs.report import build_report
 from unfreeze.jobs.results import JobResult
 from unfreeze.jobs.tasks.overlap_metrics import rouge

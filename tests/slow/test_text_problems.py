@@ -15,8 +15,8 @@ from sklearn.metrics import f1_score, r2_score
 from worker_pool import WorkerPool
 
 from unfreeze.jobs.config import SourceConfig
-from unfreeze.jobs.exported import fetch_model
-from unfreeze.jobs.predict import predict
+from unfreeze.jobs.prediction.exported import fetch_model
+from unfreeze.jobs.prediction.predict import predict
 from unfreeze.jobs.results import JobResult, find_result, find_run, read_jsonl, write_report
 from unfreeze.jobs.tasks.calibration import TEMPERATURE
 from unfreeze.storage import ObjectStore, open_store

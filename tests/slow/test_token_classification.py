@@ -11,7 +11,7 @@ from seqeval.metrics import f1_score
 from worker_pool import WorkerPool
 
 from unfreeze.jobs.config import SourceConfig
-from unfreeze.jobs.predict import predict
+from unfreeze.jobs.prediction.predict import predict
 from unfreeze.jobs.results import find_result, find_run, read_jsonl, write_report
 from unfreeze.storage import open_store
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from unfreeze.jobs import ConfigError, JobResult, parse_job
-from unfreeze.jobs.exported import find_trained
+from unfreeze.jobs.prediction.exported import find_trained
 from unfreeze.storage import FolderStore
 from unfreeze.tuning.files import BEST_JOB, LEARNED
 from unfreeze.tuning.winner import as_job_result

@@ -14,10 +14,10 @@ import tiny_text2text
 from tiny_splits import sentences
 
 from unfreeze.jobs import JobConfig, parse_job
+from unfreeze.jobs.data.dataset import prepare, read_sources
 from unfreeze.jobs.data_check import DataCheck, check_data
 from unfreeze.jobs.data_check import rows as data_rows
 from unfreeze.jobs.data_check.page import build_page
-from unfreeze.jobs.dataset import prepare, read_sources
 from unfreeze.jobs.inputs import cache_folder, gather_inputs
 
 RUSSIAN = "\u043e\u0447\u0435\u043d\u044c \u0445\u043e\u0440\u043e\u0448\u043e"
