@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from copy import deepcopy
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from unfreeze.jobs.config import JobConfig
 from unfreeze.jobs.errors import ConfigError
+from unfreeze.jobs.nearest import did_you_mean
 from unfreeze.jobs.tasks import TASKS, mistakes_about, usual_phases
 
 
@@ -157,8 +157,7 @@ def _line(error: Any, top: type[BaseModel]) -> str:
     if error["type"] == "extra_forbidden":
         *parents, name = place
         known = _known_names(parents, top)
-        near = get_close_matches(str(name), known, 1, 0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+        hint = did_you_mean(str(name), sorted(known))
         return f"{'.'.join([*_as_written(parents), str(name)])}: no such setting; {hint}"
     where = ".".join(_as_written(place))
     if error["type"] == "missing":

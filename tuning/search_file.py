@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 from unfreeze.jobs import ConfigError, JobConfig, parse_job
 from unfreeze.jobs.job_file import apply_overrides, job_schema, mistake_lines, read_yaml
 from unfreeze.jobs.metrics import Mode
+from unfreeze.jobs.nearest import nearest
 from unfreeze.jobs.tasks import open_task
 from unfreeze.tuning.config import KINDS, Dimension, SearchConfig
 from unfreeze.tuning.space import Space, extremes, reasons_against_grid, with_settings
@@ -175,8 +175,8 @@ def _job_file(given: str, folder: Path | None) -> Path:
     if found:
         return found
     there = {file.name for place in places for file in place.parent.glob("*.yaml")}
-    near = get_close_matches(Path(given).name, sorted(there), 1, 0.5)
-    hint = f"; did you mean {Path(given).parent / near[0]}?" if near else ""
+    near = nearest(Path(given).name, sorted(there))
+    hint = f"; did you mean {Path(given).parent / near}?" if near else ""
     raise ConfigError(f"{given}: no such file{hint}")
 
 

@@ -7,7 +7,6 @@ that do not fit into memory.
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import combinations
 from typing import Literal
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from unfreeze.jobs.data.row_names import Locate, by_number, counted, in_rows
 from unfreeze.jobs.data.seen_rows import SeenRows, numbered
+from unfreeze.jobs.nearest import nearest
 from unfreeze.jobs.tasks.task import Role, RoleKind
 
 LISTS = "lists or objects"
@@ -45,8 +45,8 @@ def check_columns(split: str, roles: Mapping[Role, str], kinds: Mapping[str, str
     for role, column in roles.items():
         where = f"data.{split}: column {column!r} ({role.name})"
         if column not in kinds:
-            near = get_close_matches(column, kinds, 1, 0.5)
-            hint = f"did you mean {near[0]}? " if near else ""
+            near = nearest(column, kinds)
+            hint = f"did you mean {near}? " if near else ""
             there = ", ".join(kinds)
             findings.append(Finding("error", f"{where} is missing; {hint}there are: {there}"))
             continue

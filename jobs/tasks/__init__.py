@@ -1,13 +1,13 @@
 """The tasks: what can be learned. See `task.py` for what a task is."""
 
-from collections.abc import Callable, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Discriminator, Tag, TypeAdapter, ValidationError
 
+from unfreeze.jobs.nearest import did_you_mean
 from unfreeze.jobs.tasks.question_answering import QuestionAnswering, QuestionAnsweringOptions
 from unfreeze.jobs.tasks.task import Learned, Task, TaskOptions
 from unfreeze.jobs.tasks.text2text_generation import (
@@ -42,7 +42,7 @@ def _long_form(value: Any) -> Any:
     if not isinstance(name, str):
         raise ValueError(f"expected the name of a task; known are {', '.join(TASKS)}")
     if name not in TASKS:
-        raise ValueError(f"there is no task {name!r}; {_did_you_mean(name, list(TASKS))}")
+        raise ValueError(f"there is no task {name!r}; {did_you_mean(name, list(TASKS))}")
     return value
 
 
@@ -79,17 +79,12 @@ def mistakes_about(task: Any, columns: Any, metric: Any) -> list[str]:
     roles = [role.name for role in options.roles]
     for name in columns if isinstance(columns, dict) else ():
         if name not in roles:
-            hint = _did_you_mean(name, roles)
+            hint = did_you_mean(name, roles)
             mistakes.append(f"data.columns.{name}: {options.in_words} has no such column; {hint}")
     if isinstance(metric, str) and metric not in options.metric_names:
-        hint = _did_you_mean(metric, options.metric_names)
+        hint = did_you_mean(metric, options.metric_names)
         mistakes.append(f"training.metric: {options.name} has no metric {metric!r}; {hint}")
     return mistakes
-
-
-def _did_you_mean(given: Any, known: Sequence[str]) -> str:
-    near = get_close_matches(str(given), known, 1, 0.5)
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
 
 
 def open_task(options: TaskOptions, learned: Learned | None = None) -> Task:

@@ -154,7 +154,7 @@ def test_data_that_are_not_what_their_name_says_are_refused(
     assert not (tmp_path / "runs").exists()
 
 
-def test_rows_that_do_not_fit_are_named_by_their_column_and_numbers(
+def test_rows_that_do_not_fit_are_named_by_column_file_and_number(
     run: Run, job: Callable[..., str], tmp_path: Path
 ) -> None:
     rows: list[dict[str, Any]] = [*tiny.rows(40), {"text": " ", "label": "good"}]
@@ -164,8 +164,8 @@ def test_rows_that_do_not_fit_are_named_by_their_column_and_numbers(
     code, lines = run("train", job(**in_one_worker(data=data)))
     check_lines(
         lines,
-        r"data.train: column 'text': expected text, found none in 2 rows \(41, 42\)$",
-        r"data.train: column 'label': expected a label, found none in row 43$",
+        r"data.train: column 'text': expected text, found none in 2 rows \(.*rows.jsonl: 41, 42\)$",
+        r"data.train: column 'label': expected a label, found none in row 43 of .*/rows.jsonl$",
     )
     assert code == 2
     assert not (tmp_path / "runs").exists()

@@ -119,7 +119,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         (
             {"training": {"metric": "xyz"}},
             "training.metric: text-classification has no metric 'xyz'; known are accuracy, f1, "
-            "weighted_f1, loss",
+            "weighted_f1, mcc, loss",
         ),
         (
             {"task": "text-clasification"},
