@@ -162,7 +162,7 @@ def test_trials_leave_the_statistics_of_their_best_validation(two_lanes: SearchR
     root = open_store(two_lanes.uri)
     for entry in two_lanes.data["trials"]:
         statistics = from_bytes(root.get(f"trials/{entry['id']}/{STATISTICS}"))
-        assert statistics.shape == (24, 9)
+        assert len(statistics) == 24
         assert mean_of("accuracy", 1).of(statistics.sum(axis=0)) == entry["best"]["metric"]
     winner = two_lanes.data["winner"]["trial"]
     tested = [

@@ -116,8 +116,8 @@ def test_rows_that_do_not_fit_are_skipped_and_the_others_give_what_they_give_alo
     found, expected = worker_tasks.result(skipping), worker_tasks.result(clean)
     assert [found[key] for key in ("test", "rows")] == [expected[key] for key in ("test", "rows")]
     assert found["warnings"] == [
-        "data.train: column 'text': expected text, found none in 2 rows (1, 52); left out",
-        "data.train: column 'label': expected a label, found none in row 53; left out",
+        f"data.train: column 'text': expected text, found none in 2 rows ({file}: 1, 52); left out",
+        f"data.train: column 'label': expected a label, found none in row 53 of {file}; left out",
     ]
 
 
