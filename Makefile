@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo check types fmt test test-fast wheel clean
+.PHONY: setup demo check types fmt examples-data test test-fast wheel clean
 
 setup: .venv/stamp  ## the virtual environment, with pinned dependencies
 
@@ -31,13 +31,14 @@ fmt: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: setup  ## everything that needs no GPU
+examples-data: setup  ## what the examples read
 	$(BIN)/python examples/fetch_demo.py reviews ner shakespeare
 	$(BIN)/python examples/small_gpt2.py .cache/demo/shakespeare/train-*.txt --to .cache/demo/small-gpt2
+
+test: examples-data  ## everything that needs no GPU
 	$(BIN)/pytest
 
-test-fast: setup  ## what takes seconds
-	$(BIN)/python examples/fetch_demo.py
+test-fast: examples-data  ## what takes seconds
 	$(BIN)/pytest -m "not slow and not chaos"
 
 wheel: setup

@@ -16,12 +16,13 @@ from transformers import PreTrainedTokenizerFast
 
 from unfreeze.jobs.data import dataset, roles, tokenization
 from unfreeze.jobs.data.dataset import prepare
+from unfreeze.jobs.data.splits import split_parts
 from unfreeze.jobs.errors import DataError
 from unfreeze.jobs.job_file import parse_job
 from unfreeze.jobs.tasks import open_task
 from unfreeze.jobs.tasks.question_answering import QuestionAnsweringOptions
 
-DEMO = Path(__file__).parents[2] / ".cache" / "demo"
+DEMO = Path(__file__).parents[3] / ".cache" / "demo"
 WORDS = [f"w{i}" for i in range(50)]
 
 
@@ -335,7 +336,7 @@ def test_questions_about_one_context_are_in_one_split():
     rows = [{"question": f"who {i}", "context": f"text {i % 30}"} for i in range(120)]
     by_role = roles.RowsByRole(datasets.Dataset.from_list(rows), {r: r for r in rows[0]})
     task = open_task(QuestionAnsweringOptions())
-    parts = dataset._parts({"train": dataset.scan(by_role, task)}, {"validation": 0.2})
+    parts = split_parts({"train": dataset.scan(by_role, task)}, {"validation": 0.2})
     contexts = [{rows[i]["context"] for i in part.rows} for part in parts.values()]
     assert [len(part.rows) for part in parts.values()] == [96, 24]
     assert [len(each) for each in contexts] == [24, 6]
@@ -353,8 +354,8 @@ def test_bad_rows_of_several_files_are_named_in_theirs(prepared, tmp_path):
     ]
 
 
-@pytest.mark.skipif(not DEMO.exists(), reason="run examples/fetch_demo.py first")
 def test_the_demo_reviews_are_prepared_and_opened_fast_by_another_process(tmp_path):
+    assert DEMO.exists(), "make test fetches it first: examples/fetch_demo.py"
     located = str(DEMO / "all-MiniLM-L6-v2")
     reviews = DEMO / "reviews"
     job = job_with(
