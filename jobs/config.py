@@ -96,6 +96,12 @@ class DataConfig(Settings):
     num_proc: Annotated[int, Field(ge=1)] | None = None
     """Processes that tokenize; by default one for each core of the machine."""
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """The splits that are shares of train."""
+        given = {"validation": self.validation, "test": self.test}
+        return {split: share for split, share in given.items() if isinstance(share, float)}
+
 
 class Plateau(Settings):
     """Train until the validation metric stops getting better."""

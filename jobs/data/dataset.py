@@ -7,7 +7,6 @@ the next run and every trial of a search only open it.
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from unfreeze.jobs.config import DataConfig, JobConfig, SourceConfig
+from unfreeze.jobs.config import JobConfig, SourceConfig
 from unfreeze.jobs.data.checks import (
     ALLOW_OVERLAP_HINT,
     GENERAL,
@@ -36,7 +33,7 @@ from unfreeze.jobs.data.origins import origin_of
 from unfreeze.jobs.data.roles import RowsByRole, kinds_of
 from unfreeze.jobs.data.seen_rows import SeenRows
 from unfreeze.jobs.data.sources import read_source
-from unfreeze.jobs.data.splits import cut_shares, text_key
+from unfreeze.jobs.data.splits import split_parts, text_key
 from unfreeze.jobs.data.token_store import Split
 from unfreeze.jobs.data.tokenization import Plan, join_shards, tokenize, write_rows
 from unfreeze.jobs.data.tokenizer import load_tokenizer, tokenizer_hash
@@ -109,15 +106,10 @@ def read_sources(job: JobConfig, cache: Path) -> dict[str, datasets.Dataset]:
     return found
 
 
-def _shares(data: DataConfig) -> dict[str, float]:
-    given = {"validation": data.validation, "test": data.test}
-    return {split: share for split, share in given.items() if isinstance(share, float)}
-
-
 def _mistakes_in(job: JobConfig) -> list[str]:
     """Settings that are right alone and wrong together."""
     mistakes = []
-    if (together := sum(_shares(job.data).values())) >= 1:
+    if (together := sum(job.data.shares.values())) >= 1:
         text = f"data: validation and test take {together:g} of train; together it must be under 1"
         mistakes.append(text)
     names = job.columns.values()
@@ -134,7 +126,7 @@ def _fingerprint(
     determined_by = {
         "format": FORMAT,
         "contents": {split: content_hash(rows) for split, rows in sources.items()},
-        "shares": _shares(job.data),
+        "shares": job.data.shares,
         "columns": list(job.columns),  # what they are called does not matter
         "task": job.task.of_examples,
         "max_length": job.data.max_length,
@@ -181,7 +173,7 @@ def _check(job: JobConfig, sources: Mapping[str, datasets.Dataset], folder: Path
     data, task = job.data, open_task(job.task)
     by_role = {split: RowsByRole(rows, job.columns) for split, rows in sources.items()}
     scanned = {split: scan(rows, task) for split, rows in by_role.items()}
-    parts = _parts(scanned, _shares(data))
+    parts = split_parts(scanned, data.shares)
     declared = next(filter(None, map(by_role["train"].declared, job.columns)), None)
     concluded = {split: job.task.conclude(rows.counts) for split, rows in scanned.items()}
     locate = {
@@ -204,7 +196,7 @@ def _check(job: JobConfig, sources: Mapping[str, datasets.Dataset], folder: Path
         for split, (_, remarks) in concluded.items()
         for remark in remarks
     ]
-    findings += check_shares({split: len(parts[split].rows) for split in ("train", *_shares(data))})
+    findings += check_shares({split: len(parts[split].rows) for split in ("train", *data.shares)})
     overlaps = check_overlap(scanned, allow=data.allow_overlap, locate=locate)
     if len(rows := parts["train"].rows):
         known = job.task.labels_in(declared or ())
@@ -234,44 +226,9 @@ def scan(rows: RowsByRole, task: Task) -> SeenRows:
                 found.add_bad(rows.columns.get(bad.role, bad.role), bad.problem)
             else:
                 group = None if seen.group is None else text_key(seen.group)
-                found.add(text_key(*seen.texts), seen.labels, seen.counts, group)
+                characters = sum(map(len, seen.texts))
+                found.add(text_key(*seen.texts), seen.labels, seen.counts, group, characters)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """The rows that a split takes from a source, from 0; and how many have each label."""
-
-    source: str
-    rows: NDArray[np.int64]
-    labels: Counter[str]
-
-
-def _parts(scanned: Mapping[str, SeenRows], shares: Mapping[str, float]) -> dict[str, _Part]:
-    """The splits, in the order train, validation, test, general. Rows that do not fit are left
-    out."""
-    parts = {}
-    for source, seen in scanned.items():
-        there = np.flatnonzero(seen.fits)
-        sets, groups = seen.label_sets, seen.groups
-        # In the order of their names, as `cut_shares` wants them.
-        order = sorted(range(len(sets)), key=lambda number: sets[number])
-        strata = np.argsort(order)[seen.set_of[there]]
-        cut = cut_shares(
-            seen.keys[there] if len(there) < len(seen) else seen.keys,
-            strata,
-            shares if source == "train" else {},
-            None if groups is None else groups[there],
-            [sets[number] for number in order] if any(len(one) > 1 for one in sets) else None,
-        )
-        for split, places in cut.items():
-            counts = np.bincount(strata[places], minlength=len(sets))
-            labels: Counter[str] = Counter()
-            for number, count in zip(order, counts.tolist(), strict=True):
-                labels.update(dict.fromkeys(sets[number], count) if count else {})
-            parts[source if split == "train" else split] = _Part(source, there[places], labels)
-    order_of_splits = ("train", "validation", "test", GENERAL)
-    return {split: parts[split] for split in order_of_splits if split in parts}
 
 
 def _open(folder: Path, *, allow_overlap: bool) -> PreparedData:

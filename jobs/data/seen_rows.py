@@ -58,6 +58,8 @@ class SeenRows:
         """Rows that do not fit for other reasons than `problems`."""
         self.counts: Counter[str] = Counter()
         """`Seen.counts`, summed up."""
+        self.characters = 0
+        """Of the texts of all rows that fit."""
 
     def __len__(self) -> int:
         return len(self._set_of)
@@ -68,8 +70,10 @@ class SeenRows:
         labels: tuple[str, ...],
         counts: Mapping[str, int] | None = None,
         group: bytes | None = None,
+        characters: int = 0,
     ) -> None:
         """A row that fits."""
+        self.characters += characters
         if group is not None:
             self._groups += bytes(len(self._keys) - len(self._groups)) + group
         self._keys += key

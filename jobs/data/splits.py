@@ -5,12 +5,15 @@ the order of rows, a seed, or the machine. So runs with other seeds are judged b
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unfreeze.jobs.data.seen_rows import KEY, Keys, numbered
+from unfreeze.jobs.data.checks import GENERAL
+from unfreeze.jobs.data.seen_rows import KEY, Keys, SeenRows, numbered
 from unfreeze.jobs.data.stratify import cut_label_sets
 
 Rows = NDArray[np.int64]
@@ -24,6 +27,42 @@ def text_key(*texts: str) -> bytes:
     """
     same = "\0".join(" ".join(text.casefold().split()) for text in texts)
     return hashlib.blake2b(same.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows that a split takes from a source, from 0; and how many have each label."""
+
+    source: str
+    rows: NDArray[np.int64]
+    labels: Counter[str]
+
+
+def split_parts(scanned: Mapping[str, SeenRows], shares: Mapping[str, float]) -> dict[str, Part]:
+    """The splits, in the order train, validation, test, general. Rows that do not fit are left
+    out."""
+    parts = {}
+    for source, seen in scanned.items():
+        there = np.flatnonzero(seen.fits)
+        sets, groups = seen.label_sets, seen.groups
+        # In the order of their names, as `cut_shares` wants them.
+        order = sorted(range(len(sets)), key=lambda number: sets[number])
+        strata = np.argsort(order)[seen.set_of[there]]
+        cut = cut_shares(
+            seen.keys[there] if len(there) < len(seen) else seen.keys,
+            strata,
+            shares if source == "train" else {},
+            None if groups is None else groups[there],
+            [sets[number] for number in order] if any(len(one) > 1 for one in sets) else None,
+        )
+        for split, places in cut.items():
+            counts = np.bincount(strata[places], minlength=len(sets))
+            labels: Counter[str] = Counter()
+            for number, count in zip(order, counts.tolist(), strict=True):
+                labels.update(dict.fromkeys(sets[number], count) if count else {})
+            parts[source if split == "train" else split] = Part(source, there[places], labels)
+    order_of_splits = ("train", "validation", "test", GENERAL)
+    return {split: parts[split] for split in order_of_splits if split in parts}
 
 
 def cut_shares(

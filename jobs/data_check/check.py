@@ -107,7 +107,7 @@ def check_data(job: JobConfig) -> DataCheck:
     errors: list[str] = []
     prepared = _attempt(lambda: prepare(job, located, cache=cache), errors)
     tokenizer = load_tokenizer(located, job.model)
-    splits, concluded = read_splits(job, sources, prepared.splits if prepared else None)
+    splits, concluded = read_splits(job, sources)
     return _look_at(_Material(job, limit, tokenizer, splits, concluded, prepared, errors))
 
 

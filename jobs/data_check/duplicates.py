@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
+import numpy as np
+
+from unfreeze.jobs.data.seen_rows import numbered
 from unfreeze.jobs.data_check.near import near_pairs, pieces_for
-from unfreeze.jobs.data_check.rows import Looked, Shown, SplitRows
+from unfreeze.jobs.data_check.rows import Ints, Looked, Shown, SplitRows
 
 SHOWN = 3
 """Pairs that are shown of each two splits."""
@@ -54,31 +57,46 @@ def find_duplicates(splits: Mapping[str, SplitRows]) -> Duplicates:
 
 def _exact(splits: Mapping[str, SplitRows]) -> list[Overlap]:
     found = []
-    for other, split in combinations_with_replacement(splits, 2):
-        first: dict[bytes, int] = {}
-        for place, key in enumerate(splits[other].keys):
-            first.setdefault(key, place)
-        twins = [
-            (first[key], place)
-            for place, key in enumerate(splits[split].keys)
-            if key in first and (split != other or first[key] != place)
-        ]
-        if twins:
-            found.append(_overlap(splits[other], splits[split], twins))
+    for other, split in combinations_with_replacement(splits.values(), 2):
+        first, again = _twins(other, split)
+        if len(first):
+            found.append(_overlap(other, split, first, again))
     return found
 
 
-def _overlap(other: SplitRows, split: SplitRows, twins: list[tuple[int, int]]) -> Overlap:
-    torn = [(a, b) for a, b in twins if other.labels[a] != split.labels[b]]
-    shown: dict[str, dict[int, Looked]] = {
-        each.name: {looked.place: looked for looked in each.looked} for each in (other, split)
-    }
-    pairs = [
-        Pair(shown[other.name][a].shown(), shown[split.name][b].shown(), 1.0)
-        for a, b in dict.fromkeys([*torn, *twins])
-        if a in shown[other.name] and b in shown[split.name]
+def _twins(other: SplitRows, split: SplitRows) -> tuple[Ints, Ints]:
+    """Places of rows in `other`, and of those in `split` that repeat them."""
+    if other is split:
+        number, first_of = numbered(split.keys)
+        earlier = first_of[number]
+        again = np.flatnonzero(earlier != np.arange(len(split)))
+        return earlier[again], again
+    number, first_of = numbered(np.concatenate([other.keys, split.keys]))
+    earlier = first_of[number[len(other) :]]
+    again = np.flatnonzero(earlier < len(other))
+    return earlier[again], again
+
+
+def _overlap(other: SplitRows, split: SplitRows, first: Ints, again: Ints) -> Overlap:
+    torn = _set_numbers(other, split)[other.set_of[first]] != split.set_of[again]
+    places = [{looked.place: looked for looked in each.looked} for each in (other, split)]
+    is_looked = [
+        np.isin(them, np.fromiter(looked, np.int64, len(looked)))
+        for them, looked in zip((first, again), places, strict=True)
     ]
-    return Overlap(split.name, other.name, len(twins), len(torn), pairs[:SHOWN])
+    there = np.flatnonzero(is_looked[0] & is_looked[1])
+    shown = there[np.argsort(~torn[there], kind="stable")][:SHOWN]
+    pairs = [
+        Pair(places[0][a].shown(), places[1][b].shown(), 1.0)
+        for a, b in zip(first[shown].tolist(), again[shown].tolist(), strict=True)
+    ]
+    return Overlap(split.name, other.name, len(again), int(torn.sum()), pairs)
+
+
+def _set_numbers(other: SplitRows, split: SplitRows) -> Ints:
+    """Which of the label sets of `split` each of `other` is; -1: none."""
+    known = {labels: number for number, labels in enumerate(split.label_sets)}
+    return np.array([known.get(labels, -1) for labels in other.label_sets], np.int64)
 
 
 def _near(splits: Mapping[str, SplitRows]) -> tuple[list[Overlap], str]:

@@ -22,7 +22,7 @@ class LabelBalance:
 
 def balance(splits: Mapping[str, SplitRows]) -> LabelBalance | None:
     """None if the task has no labels."""
-    counts = {name: Counter(chain.from_iterable(split.labels)) for name, split in splits.items()}
+    counts = {name: _counted(split) for name, split in splits.items()}
     every = set(chain.from_iterable(counts.values()))
     if not every:
         return None
@@ -30,5 +30,12 @@ def balance(splits: Mapping[str, SplitRows]) -> LabelBalance | None:
     return LabelBalance(
         names,
         {split: [count[name] for name in names] for split, count in counts.items()},
-        all(len(labels) == 1 for split in splits.values() for labels in split.labels),
+        all(len(labels) == 1 for split in splits.values() for labels, _ in split.sets_there),
     )
+
+
+def _counted(split: SplitRows) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for labels, rows in split.sets_there:
+        found.update(dict.fromkeys(labels, rows))
+    return found

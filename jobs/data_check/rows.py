@@ -5,9 +5,8 @@ split is large, so that memory is bounded.
 """
 
 import re
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import datasets
@@ -15,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unfreeze.jobs.config import JobConfig
-from unfreeze.jobs.data.checks import GENERAL
-from unfreeze.jobs.data.roles import BATCH, RowsByRole
-from unfreeze.jobs.data.seen_rows import KEY
-from unfreeze.jobs.data.splits import cut_shares, text_key
-from unfreeze.jobs.data.token_store import Split
+from unfreeze.jobs.data.dataset import scan
+from unfreeze.jobs.data.roles import RowsByRole
+from unfreeze.jobs.data.seen_rows import Keys, SeenRows
+from unfreeze.jobs.data.splits import Part, split_parts
 from unfreeze.jobs.tasks import open_task
-from unfreeze.jobs.tasks.task import BadRow, Learned, Role, Row, Seen, Task
+from unfreeze.jobs.tasks.task import Learned, Role, Row, Seen, Task
 
 Labels = tuple[str, ...]
 Ints = NDArray[np.int64]
@@ -74,138 +72,71 @@ class SplitRows:
     name: str
     source: str
     """The split whose source it is cut from: train, or its own."""
-    rows: Sequence[int]
-    """Number of each row in the source, from 1."""
-    keys: Sequence[bytes]
+    keys: Keys
     """`text_key` of each row."""
-    labels: Sequence[Labels]
+    set_of: NDArray[np.int32]
+    """Which of the label sets each row has."""
+    label_sets: Sequence[Labels]
     looked: list[Looked]
 
     def __len__(self) -> int:
         return len(self.keys)
 
-
-@dataclass(slots=True)
-class _Overview:
-    """What is kept of all rows of a source that fit."""
-
-    rows: list[int] = field(default_factory=list)
-    keys: list[bytes] = field(default_factory=list)
-    labels: list[Labels] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    groups: list[bytes] = field(default_factory=list)
-    """Of each row, if the task says what must stay together."""
-    counts: Counter[str] = field(default_factory=Counter)
+    @property
+    def sets_there(self) -> list[tuple[Labels, int]]:
+        """Label sets that rows have, and how many rows."""
+        counts = np.bincount(self.set_of, minlength=len(self.label_sets)).tolist()
+        return [(one, n) for one, n in zip(self.label_sets, counts, strict=True) if n]
 
 
 def read_splits(
-    job: JobConfig,
-    sources: Mapping[str, datasets.Dataset],
-    prepared: Mapping[str, Split] | None,
+    job: JobConfig, sources: Mapping[str, datasets.Dataset]
 ) -> tuple[dict[str, SplitRows], Learned]:
     """The splits in the order train, validation, test, general, and what the task concludes from
     the training rows.
 
-    `prepared` are the splits that training would have. Without them, as its checks found errors,
-    shares are cut as it would cut them if the rows with errors were not there.
+    They are those that training has; if its checks find errors, those that it would have if the
+    rows with errors were not there.
     """
-    task, shares = open_task(job.task), _shares(job)
-    found: dict[str, SplitRows] = {}
-    concluded: Learned = {}
-    for source, rows in sources.items():
-        by_role = RowsByRole(rows, job.columns)
-        seen = _overview(by_role, task)
-        names = {"train", *shares} if source == "train" else {source}
-        cut = _as_prepared(names, seen, prepared or {})
-        if not cut:
-            cut = _cut(seen, shares if source == "train" else {})
-            cut = {source if name == "train" else name: places for name, places in cut.items()}
-        for split, places in cut.items():
-            found[split] = _split(split, source, seen, places, by_role, task)
-        if source == "train":
-            concluded = job.task.conclude(seen.counts)[0]
-    order = ("train", "validation", "test", GENERAL)
-    return {name: found[name] for name in order if name in found}, concluded
+    task = open_task(job.task)
+    by_role = {source: RowsByRole(rows, job.columns) for source, rows in sources.items()}
+    seen = {source: scan(rows, task) for source, rows in by_role.items()}
+    parts = split_parts(seen, job.data.shares)
+    found = {
+        name: _split(name, part, seen[part.source], by_role[part.source], task)
+        for name, part in parts.items()
+    }
+    return found, job.task.conclude(seen["train"].counts)[0]
 
 
 def learned_of_all(job: JobConfig, splits: Mapping[str, SplitRows], concluded: Learned) -> Learned:
     """What a task needs to encode the rows where training could not begin: it knows the labels of
     all splits, so that no label stops it. Raises DataError."""
-    labels = {label for split in splits.values() for each in split.labels for label in each}
+    labels = {
+        label for split in splits.values() for labels, _ in split.sets_there for label in labels
+    }
     return open_task(job.task).learn(labels, None) | concluded
 
 
-def _cut(seen: _Overview, shares: Mapping[str, float]) -> dict[str, Ints]:
-    strata = ["\0".join(labels) for labels in seen.labels]
-    groups = np.array(seen.groups, KEY) if seen.groups else None
-    return cut_shares(seen.keys, strata, shares, groups)
-
-
-def _as_prepared(
-    names: Collection[str], seen: _Overview, prepared: Mapping[str, Split]
-) -> dict[str, Ints]:
-    """Which of the rows each of these splits has; nothing if it cannot be told."""
-    if not all(name in prepared and prepared[name].rows_begin is None for name in names):
-        return {}
-    rows = np.array(seen.rows, np.int64)
-    return {name: np.searchsorted(rows, _numbers(prepared[name])) for name in names}
-
-
-def _numbers(split: Split) -> Ints:
-    """The rows of a split by their number in the source, in ascending order."""
-    found = [
-        row["row"]
-        for start in range(0, split.units, BATCH)
-        for row in split.rows(np.arange(start, min(start + BATCH, split.units)))
-    ]
-    return np.sort(np.array(found, np.int64))
-
-
-def _shares(job: JobConfig) -> dict[str, float]:
-    given = {"validation": job.data.validation, "test": job.data.test}
-    return {split: share for split, share in given.items() if isinstance(share, float)}
-
-
-def _overview(rows: RowsByRole, task: Task) -> _Overview:
-    found = _Overview()
-    for batch in rows.batches():
-        for row in batch:
-            try:
-                seen = task.look(row)
-            except BadRow:
-                continue  # the checks of training count and name them
-            found.rows.append(row["row"])
-            found.keys.append(text_key(*seen.texts))
-            found.labels.append(seen.labels)
-            found.sizes.append(sum(map(len, seen.texts)))
-            if seen.group is not None:
-                found.groups.append(text_key(seen.group))
-            found.counts.update(seen.counts)
-    return found
-
-
-def _split(
-    name: str, source: str, seen: _Overview, places: Ints, by_role: RowsByRole, task: Task
-) -> SplitRows:
-    rows = [seen.rows[place] for place in places]
-    sample = sampled(np.array([seen.sizes[place] for place in places], np.int64))
-    numbers = [rows[i] - 1 for i in sample]
+def _split(name: str, part: Part, seen: SeenRows, by_role: RowsByRole, task: Task) -> SplitRows:
+    per_row = seen.characters / max(1, int(seen.fits.sum()))
+    sample = sampled(len(part.rows), per_row)
+    texts = (row for batch in by_role.batches(part.rows[sample].tolist()) for row in batch)
     looked = []
-    texts = (row for batch in by_role.batches(numbers) for row in batch)
     for place, row in zip(sample.tolist(), texts, strict=True):
         what = task.look(row)
         written = "\n".join(_written(row, what, task.options.roles))
         looked.append(Looked(name, row["row"], place, what.texts, written, what.labels, row))
-    keys, labels = [seen.keys[place] for place in places], [seen.labels[p] for p in places]
-    return SplitRows(name, source, rows, keys, labels, looked)
+    keys, set_of = seen.keys[part.rows], seen.set_of[part.rows]
+    return SplitRows(name, part.source, keys, set_of, seen.label_sets, looked)
 
 
-def sampled(sizes: Ints) -> Ints:
-    """Which rows are looked at, in ascending order; `sizes` are their characters."""
-    rows = len(sizes)
+def sampled(rows: int, characters: float) -> Ints:
+    """Which of the rows are looked at, in ascending order. `characters` of a row of the source, on
+    average."""
     most = min(rows, MOST_ROWS)
-    if (total := int(sizes.sum())) > MOST_CHARACTERS:
-        most = min(most, max(1, int(rows * MOST_CHARACTERS / total)))
+    if rows * characters > MOST_CHARACTERS:
+        most = min(most, max(1, int(MOST_CHARACTERS / characters)))
     if most == rows:
         return np.arange(rows)
     return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))

@@ -9,6 +9,7 @@ import pytest
 import tiny
 import tiny_entities
 import tiny_language
+import tiny_problems
 import tiny_questions
 import tiny_text2text
 from tiny_splits import sentences
@@ -134,19 +135,30 @@ def test_labels_that_differ_and_that_are_one_sided_are_told(inputs: Path, tmp_pa
     assert "spread otherwise in test than in train" in said(check, "spread otherwise")
 
 
-def test_rows_are_those_of_training_with_or_without_its_splits(
-    inputs: Path, tmp_path: Path
-) -> None:
+def test_rows_are_those_of_training(inputs: Path, tmp_path: Path) -> None:
     job = job_on(inputs, tmp_path, train=labelled(sentences(90)), validation=0.2, test=0.1)
     located = gather_inputs(job).located
     cache = cache_folder() / "data"
     prepared, sources = prepare(job, located, cache=cache), read_sources(job, cache)
-    for known in (prepared.splits, None):
-        splits, _ = data_rows.read_splits(job, sources, known)
-        for name, split in prepared.splits.items():
-            numbers = [row["row"] for row in split.rows(range(split.units))]
-            assert list(splits[name].rows) == sorted(numbers)
-            assert [looked.row for looked in splits[name].looked] == sorted(numbers)
+    splits, _ = data_rows.read_splits(job, sources)
+    for name, split in prepared.splits.items():
+        numbers = [row["row"] for row in split.rows(range(split.units))]
+        assert [looked.row for looked in splits[name].looked] == sorted(numbers)
+
+
+def test_shares_of_rows_with_several_labels_are_those_of_training_also_where_it_stops(
+    inputs: Path, tmp_path: Path
+) -> None:
+    settings = tiny_problems.settings(inputs, "multi_label")
+    rows = [*tiny_problems.label_rows(280), {"text": "", "label": ["good"]}]
+    settings["data"] |= {"train": str(tiny.write_rows(tmp_path / "rows.jsonl", rows))}
+    job = parse_job(settings | {"data": settings["data"] | {"on_bad_row": "skip"}})
+    prepared = gather_inputs(job).data.splits
+    stopping = parse_job(settings)
+    splits, _ = data_rows.read_splits(stopping, read_sources(stopping, cache_folder() / "data"))
+    for name, split in prepared.items():
+        numbers = [row["row"] for row in split.rows(range(split.units))]
+        assert [looked.row for looked in splits[name].looked] == sorted(numbers)
 
 
 def test_of_many_rows_a_sample_is_looked_at(
