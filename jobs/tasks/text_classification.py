@@ -2,21 +2,16 @@
 number."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unfreeze.jobs.data.label_names import label_name
-from unfreeze.jobs.metrics import Floats, LabelCounts, Metric, mean_of
-from unfreeze.jobs.tasks.calibration import (
-    CalibrationBins,
-    best_temperature,
-    calibration_error,
-    reliability_section,
-)
+from unfreeze.jobs.metrics import Floats, Metric, mean_of
+from unfreeze.jobs.tasks.calibration import reliability_section
 from unfreeze.jobs.tasks.label_report import confusion_sections, worst_section
 from unfreeze.jobs.tasks.label_scores import log_softmax, macro_auroc
+from unfreeze.jobs.tasks.labelled import LOSS, RIGHT, LabelledClassification
 from unfreeze.jobs.tasks.multi_label import MultiLabelClassification
 from unfreeze.jobs.tasks.sequence_classification import (
     SequenceClassification,
@@ -32,10 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TextClassification", "TextClassificationOptions", "open_text_classification"]
 
-_RIGHT, _LOSS, _COUNTS = 1, 2, 3  # columns of the statistics; the first is 1
 
-
-class TextClassification(SequenceClassification):
+class TextClassification(LabelledClassification):
     """One label for each text."""
 
     def look_at_target(self, value: Any) -> tuple[tuple[str, ...], dict[str, int]]:
@@ -62,40 +55,37 @@ class TextClassification(SequenceClassification):
         losses = cross_entropy(outputs.logits.float(), batch["labels"], reduction="none")
         return (losses * batch["weights"].to(losses.dtype)).sum()
 
-    @cached_property
-    def _counts(self) -> LabelCounts:
-        return LabelCounts(_COUNTS, len(self.labels))
-
-    @cached_property
-    def _bins(self) -> CalibrationBins:
-        return CalibrationBins(_COUNTS + self._counts.columns)
-
-    @cached_property
+    @property
     def metrics(self) -> tuple[Metric, ...]:
         return (
-            mean_of("accuracy", _RIGHT),
-            self._counts.macro_f1(),
-            self._counts.weighted_f1(),
-            self._counts.matthews(),
-            mean_of("loss", _LOSS),
-            self._bins.error(),
+            mean_of("accuracy", RIGHT),
+            self.label_counts.macro_f1(),
+            self.label_counts.weighted_f1(),
+            self.label_counts.matthews(),
+            mean_of("loss", LOSS),
+            self.bins.error(),
         )
 
     def statistics(self, kept: Arrays, split: "Split", units: Units, decode: Decode) -> Floats:
-        """1, whether the label is right, the cross-entropy (all weigh the same), the counts of each
-        label, and the bins of how sure the model is, without a temperature."""
         logits, truth = kept["logits"], split.values["labels"][units]
-        predicted, said = logits.argmax(axis=1), log_softmax(logits)
-        right = predicted == truth
-        which = np.arange(len(self.labels))
-        return np.concatenate(
-            [
-                np.stack([np.ones(len(truth)), right, -_own(said, truth)], axis=1),
-                self._counts.of_rows(predicted[:, None] == which, truth[:, None] == which),
-                self._bins.of_rows(np.exp(said.max(axis=1))[:, None], right[:, None]),
-            ],
-            axis=1,
-        )
+        predicted, which = logits.argmax(axis=1), np.arange(len(self.labels))
+        return self.scored(logits, truth, predicted[:, None] == which, truth[:, None] == which)
+
+    def losses(self, logits: Floats, truth: np.ndarray) -> Floats:
+        said = log_softmax(logits)
+        result: Floats = -said[np.arange(len(truth)), truth]
+        return result
+
+    def certainty(self, logits: Floats, truth: np.ndarray) -> tuple[Floats, np.ndarray]:
+        """The likeliest label is the prediction."""
+        sure, right = np.exp(log_softmax(logits).max(axis=1)), logits.argmax(axis=1) == truth
+        return sure[:, None], right[:, None]
+
+    def auroc(self, logits: Floats, truth: np.ndarray) -> float:
+        """Of two labels that of the second, of more the mean over "this one or another"."""
+        there = truth[:, None] == np.arange(len(self.labels))
+        some = slice(1, None) if len(self.labels) == 2 else slice(None)
+        return macro_auroc(log_softmax(logits)[:, some], there[:, some])
 
     def predictions(
         self,
@@ -111,33 +101,8 @@ class TextClassification(SequenceClassification):
             label = {} if truth is None else {"label": self.labels[truth[unit]]}
             yield label | {
                 "predicted": self.labels[int(logits.argmax())],
-                "probabilities": {
-                    label: round(float(p), 6)
-                    for label, p in zip(self.labels, probabilities, strict=True)
-                },
+                "probabilities": self.named_probabilities(probabilities),
             }
-
-    def finish(self, kept: Arrays, split: "Split") -> tuple[Learned, dict[str, float]]:
-        """The temperature at which the validation rows are likeliest."""
-        logits, truth = kept["logits"].astype(np.float64), split.values["labels"]
-        temperature = best_temperature(
-            lambda factor: float(-_own(log_softmax(logits * factor), truth).mean())
-        )
-        return ({} if temperature is None else {"temperature": temperature}), {}
-
-    def further_scores(self, kept: Arrays, split: "Split") -> dict[str, float]:
-        """AUROC of probabilities without a temperature: of two labels that of the second, of more
-        the mean over "this one or another". With a temperature what it changes."""
-        logits, truth = kept["logits"], split.values["labels"]
-        there = truth[:, None] == np.arange(len(self.labels))
-        some = slice(1, None) if len(self.labels) == 2 else slice(None)
-        found = {"auroc": macro_auroc(log_softmax(logits)[:, some], there[:, some])}
-        if "temperature" in self.learned:
-            scaled = log_softmax(logits / self.temperature)
-            sure, right = np.exp(scaled.max(axis=1)), logits.argmax(axis=1) == truth
-            found["scaled_loss"] = float(-_own(scaled, truth).mean())
-            found["scaled_calibration_error"] = calibration_error(sure[:, None], right[:, None])
-        return {name: value for name, value in found.items() if not np.isnan(value)}
 
     def sections(self, predictions: Sequence[Mapping[str, Any]], judged: str) -> list[Section]:
         """Which labels were taken for which, how far the probabilities can be trusted, and the
@@ -174,9 +139,3 @@ def open_text_classification(
         "regression": TextRegression,
     }
     return kinds[options.problem_type](options, learned)
-
-
-def _own(of_labels: Floats, truth: np.ndarray) -> Floats:
-    """Of each row, what its own label has."""
-    own: Floats = of_labels[np.arange(len(truth)), truth]
-    return own
