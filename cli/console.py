@@ -46,8 +46,8 @@ class Console:
         if handler:
             handler(message)
 
-    def show_end(self, result: JobResult, job_file: str) -> None:
-        """The metrics and where the files are."""
+    def show_end(self, result: JobResult, run: str) -> None:
+        """The metrics and where the files are. `run`: what other verbs call it by."""
         if result.was_finished:
             self._line(f"{result.uri} is finished; nothing to do")
         self._line(f"[bold]validation[/]  {metrics(result.validation)}")
@@ -57,7 +57,7 @@ class Console:
         self._line(f"model   {result.uri}/model")
         self._line(f"report  {result.uri}/report.html")
         if result.uri.startswith("s3://"):
-            self._line(f"        unfreeze report {job_file} --output report.html  fetches it")
+            self._line(f"        unfreeze report {run} --output report.html  fetches it")
         if not result.was_finished:
             self._line(f"done in {duration(time.monotonic() - self._began)}")
 

@@ -1,7 +1,9 @@
 """Finds what people name by RUN: a job, a search, or where either left its files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from unfreeze.jobs.config import StorageConfig
 from unfreeze.jobs.job_file import read_yaml
 from unfreeze.jobs.results import JobResult, find_result, find_run
 from unfreeze.storage import ObjectStore, open_store
@@ -20,6 +22,14 @@ def find_job_or_search(run: str, endpoint: str | None = None) -> ObjectStore:
 
     job = load_search(run).job
     return open_store(job.storage.uri, endpoint=job.storage.endpoint).under(job.name)
+
+
+def as_argument(file: str, overrides: Sequence[str], uri: str, storage: StorageConfig) -> str:
+    """What other verbs are given for the run that came of a file: the file, or where overrides may
+    have given the run another name or place, its uri."""
+    if not overrides:
+        return file
+    return f"{uri} --endpoint {storage.endpoint}" if storage.endpoint else uri
 
 
 def endpoint_for(result: JobResult, endpoint: str | None) -> str | None:
