@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unfreeze.jobs.compare.candidate import open_candidate
+from unfreeze.jobs.compare.candidate import Candidate, open_candidate
 from unfreeze.jobs.compare.judging import REPEATS, check_comparable, judge, metric_of
 from unfreeze.jobs.compare.linear import FOLDS
 from unfreeze.jobs.compare.ranking import Judged, Ranked, advice, rank
@@ -12,7 +12,6 @@ from unfreeze.jobs.config import JobConfig
 from unfreeze.jobs.data.dataset import read_sources
 from unfreeze.jobs.errors import DataError, JobError, ModelError
 from unfreeze.jobs.inputs import cache_folder
-from unfreeze.jobs.metrics import Metric
 from unfreeze.storage import StorageError
 
 MOST_ROWS = 2000
@@ -64,11 +63,10 @@ def compare_models(
     """
     check_comparable(job)
     cache = cache_folder()
-    read_sources(job, cache / "data")
+    read_sources(job, cache / "data")  # what is wrong with them is said before a model is fetched
     judged: list[Judged] = []
     failures: dict[str, str] = {}
-    metric: Metric | None = None
-    method = ""
+    candidate: Candidate | None = None
     for name in dict.fromkeys(names):
         try:
             candidate = open_candidate(job, name, most_rows=most_rows, cache=cache)
@@ -79,21 +77,23 @@ def compare_models(
             failures[name] = str(error).splitlines()[0].removeprefix(f"model: {name}: ")
             tell(f"{name}: {failures[name]}")
             continue
-        metric = metric_of(candidate)
-        method = _method(len(candidate.units), candidate.split.units, candidate.probe is not None)
         costs = judged[-1].costs
         known = "known from an earlier run" if judged[-1].was_kept else "one forward pass"
         tell(f"{name}: {known}, {costs.milliseconds:.1f} ms per example")
-    if metric is None:
+    if candidate is None or not judged:
         raise ModelError([f"model: {name}: {reason}" for name, reason in failures.items()])
+    metric = metric_of(candidate)  # the same for all
     return Comparison(
-        metric=metric.name, method=method, ranked=rank(metric, judged), failures=failures
+        metric=metric.name,
+        method=_method(candidate),
+        ranked=rank(metric, judged),
+        failures=failures,
     )
 
 
-def _method(units: int, of_units: int, is_probed: bool) -> str:
-    rows = f"{units:,} of {of_units:,} training rows"
-    if not is_probed:
+def _method(candidate: Candidate) -> str:
+    rows = f"{len(candidate.units):,} of {candidate.split.units:,} training rows"
+    if candidate.probe is None:
         return f"the pretrained models as they are, on {rows}"
     return (
         f"a linear model on frozen features, {FOLDS}-fold cross-validation, {REPEATS} times, "
