@@ -79,7 +79,7 @@ def mistakes_about(task: Any, columns: Any, metric: Any) -> list[str]:
     roles = [role.name for role in options.roles]
     for name in columns if isinstance(columns, dict) else ():
         if name not in roles:
-            hint = did_you_mean(name, roles)
+            hint = did_you_mean(str(name), roles)
             mistakes.append(f"data.columns.{name}: {options.in_words} has no such column; {hint}")
     if isinstance(metric, str) and metric not in options.metric_names:
         hint = did_you_mean(metric, options.metric_names)
