@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 import torch.distributed as dist
 
+from unfreeze.jobs import worker
 from unfreeze.jobs.checkpointing import BackgroundWriter
 from unfreeze.jobs.config import JobConfig
 from unfreeze.jobs.data.token_store import Split
@@ -38,7 +39,8 @@ class Stopped(Exception):
 def run(settings: dict[str, Any], stop_after: int | None = None) -> list[dict[str, Any]]:
     """The job, from start or checkpoint to its end; what rank 0 told.
 
-    `stop_after`: raise after the step of this number, on all ranks, when its checkpoint is there.
+    `stop_after`: raise after the step of this number, on all ranks; what was being written to the
+    store then is written when this returns.
     """
     told: list[dict[str, Any]] = []
     job = parse_job(settings)
@@ -50,11 +52,14 @@ def run(settings: dict[str, Any], stop_after: int | None = None) -> list[dict[st
         if taken == stop_after:
             raise Stopped
 
-    try:
-        with _before_steps(stop):
-            run_worker(job, tell)
-    except Stopped:
-        dist.barrier()
+    with _known_writers() as writers:
+        try:
+            with _before_steps(stop):
+                run_worker(job, tell)
+        except Stopped:
+            for writer in writers:
+                writer.join()
+            dist.barrier()
     return told
 
 
@@ -193,6 +198,23 @@ def run_until_store_ends(
             return run_on_store(settings, environment)
     finally:
         RetryingStore.put = original  # type: ignore[method-assign]
+
+
+@contextmanager
+def _known_writers() -> Iterator[list[BackgroundWriter]]:
+    """The writers that jobs make meanwhile."""
+    made: list[BackgroundWriter] = []
+
+    class Known(BackgroundWriter):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    worker.BackgroundWriter = Known  # type: ignore[misc]
+    try:
+        yield made
+    finally:
+        worker.BackgroundWriter = BackgroundWriter  # type: ignore[misc]
 
 
 @contextmanager
