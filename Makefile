@@ -2,13 +2,14 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo check types fmt test test-fast wheel clean
+.PHONY: setup demo check types fmt examples-data test test-fast wheel clean
 
 setup: .venv/stamp  ## the virtual environment, with pinned dependencies
 
 .venv/stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt pip setuptools wheel
+	# seqeval comes as source and is built with setuptools-scm.
+	$(BIN)/pip install -q -c constraints.txt pip setuptools setuptools-scm wheel
 	$(BIN)/pip install -q --no-build-isolation -c constraints.txt -e ".[dev,bench]"
 	touch .venv/stamp
 
@@ -30,12 +31,14 @@ fmt: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: setup  ## everything that needs no GPU
-	$(BIN)/python examples/fetch_demo.py
+examples-data: setup  ## what the examples read
+	$(BIN)/python examples/fetch_demo.py reviews ner shakespeare
+	$(BIN)/python examples/small_gpt2.py .cache/demo/shakespeare/train-*.txt --to .cache/demo/small-gpt2
+
+test: examples-data  ## everything that needs no GPU
 	$(BIN)/pytest
 
-test-fast: setup  ## what takes seconds
-	$(BIN)/python examples/fetch_demo.py
+test-fast: examples-data  ## what takes seconds
 	$(BIN)/pytest -m "not slow and not chaos"
 
 wheel: setup

@@ -183,7 +183,7 @@ class _Batches(Dataset[dict[str, torch.Tensor]]):
 
     def __getitem__(self, step: int) -> dict[str, torch.Tensor]:
         (micro_batch,) = self._run.micro_batches(self._run.batch(step))
-        return dict(micro_batch.inputs)
+        return {name: part for name, part in micro_batch.inputs.items() if name != "weights"}
 
 
 def _open(settings: dict[str, Any]) -> tuple[Run, Phase]:

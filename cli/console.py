@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from unfreeze.cli.words import count, duration, metrics, size
 from unfreeze.jobs import JobResult
+from unfreeze.jobs.verdict import gap
 
 # Without a terminal a progress bar would be a flood; a line this often shows that it lives.
 _PLAIN_LINE_EVERY_S = 10.0
@@ -45,8 +46,8 @@ class Console:
         if handler:
             handler(message)
 
-    def show_end(self, result: JobResult, job_file: str) -> None:
-        """The metrics and where the files are."""
+    def show_end(self, result: JobResult, run: str) -> None:
+        """The metrics and where the files are. `run`: what other verbs call it by."""
         if result.was_finished:
             self._line(f"{result.uri} is finished; nothing to do")
         self._line(f"[bold]validation[/]  {metrics(result.validation)}")
@@ -56,7 +57,7 @@ class Console:
         self._line(f"model   {result.uri}/model")
         self._line(f"report  {result.uri}/report.html")
         if result.uri.startswith("s3://"):
-            self._line(f"        unfreeze report {job_file} --output report.html  fetches it")
+            self._line(f"        unfreeze report {run} --output report.html  fetches it")
         if not result.was_finished:
             self._line(f"done in {duration(time.monotonic() - self._began)}")
 
@@ -71,7 +72,7 @@ class Console:
 
     def _show_checked(self, message: dict[str, Any]) -> None:
         rows = ", ".join(f"{count(n)} {name}" for name, n in message["rows"].items())
-        self._line(f"checked: {rows} rows; starting Ray")
+        self._line(f"checked: {rows} {message['unit_name']}; starting Ray")
 
     def _show_finished(self, message: dict[str, Any]) -> None:
         self._end_bar()
@@ -115,10 +116,11 @@ class Console:
 
     def _show_validation(self, message: dict[str, Any]) -> None:
         best = "  (best so far)" if message["best"] else ""
-        gap = message["validation"]["loss"] - message["train"]["loss"]
+        apart = gap(message, "loss", "min")
         self._line(
             f"  step {count(message['step'])}, epoch {message['epoch']:.2f}: validation "
-            f"{metrics(message['validation'])}; loss gap to training {gap:+.4f}{best}"
+            f"{metrics(message['validation'])}"
+            f"{'' if apart is None else f'; loss gap to training {apart:+.4f}'}{best}"
         )
 
     def _show_checkpoint(self, message: dict[str, Any]) -> None:

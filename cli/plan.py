@@ -72,6 +72,8 @@ def _show_job(plan: "JobPlan") -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     console.print(table)
     rows = ", ".join(f"{count(n)} {name}" for name, n in plan.rows.items())
-    console.print(f"rows: {rows}; {count(plan.steps_per_epoch)} steps per epoch")
+    console.print(f"{plan.unit_name}: {rows}; {count(plan.steps_per_epoch)} steps per epoch")
+    for note in plan.notes:
+        console.print(f"note: {note}", markup=False)
     for warning in plan.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)

@@ -25,6 +25,7 @@ def command(
     """
     from rich.console import Console
 
+    from unfreeze.cli.runs import as_argument
     from unfreeze.cli.search_view import SearchView
     from unfreeze.tuning.search import run_search
     from unfreeze.tuning.search_file import load_search
@@ -38,4 +39,5 @@ def command(
     if as_json:
         click.echo(json.dumps({"uri": result.uri, **result.data}))
     else:
-        view.show_end(result, search_file)
+        storage = search.job.storage
+        view.show_end(result, as_argument(search_file, overrides, result.uri, storage))

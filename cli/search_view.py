@@ -52,7 +52,7 @@ class SearchView:
         if message["kind"] in ("search", "status"):  # the latter twice a second
             self._draw()
 
-    def show_end(self, result: SearchResult, search_file: str) -> None:
+    def show_end(self, result: SearchResult, run: str) -> None:
         """The winner, the verdict, and where the files are."""
         if result.was_finished:
             self._line(f"{result.uri} is finished; nothing to do")
@@ -61,7 +61,7 @@ class SearchView:
             self._line(more_line(self._board, _LEADERS))
         for line in say.result_lines(result.data):
             self._line(line)
-        for line in say.place_lines(result.uri, search_file):
+        for line in say.place_lines(result.uri, run):
             self._line(line)
         if not result.was_finished:
             self._line(f"done in {duration(time.monotonic() - self._began)}")
@@ -81,7 +81,7 @@ class SearchView:
 
     def _show_checked(self, message: dict[str, Any]) -> None:
         rows = ", ".join(f"{count(n)} {name}" for name, n in message["rows"].items())
-        self._line(f"checked: {rows} rows; starting Ray")
+        self._line(f"checked: {rows} {message['unit_name']}; starting Ray")
 
     def _show_search(self, message: dict[str, Any]) -> None:
         known = f", {count(message['known'])} of them are over already" * bool(message["known"])

@@ -168,11 +168,11 @@ def _validation_line(data: Mapping[str, Any]) -> str:
     )
 
 
-def place_lines(uri: str, search_file: str) -> list[str]:
-    """Where the files of a finished search are."""
+def place_lines(uri: str, run: str) -> list[str]:
+    """Where the files of a finished search are. `run`: what other verbs call it by."""
     lines = [f"model       {uri}/model", f"report      {uri}/report.html"]
     if uri.startswith("s3://"):
-        lines.append(f"            unfreeze report {search_file} --output report.html  fetches it")
+        lines.append(f"            unfreeze report {run} --output report.html  fetches it")
     lines.append(f"best job    {uri}/best_job.yaml")
     if "://" not in uri:
         lines.append(f"            unfreeze train {uri}/best_job.yaml  trains it again")

@@ -20,9 +20,10 @@ def command(run: str, endpoint: str | None, as_json: bool) -> None:
     """The result of RUN: a job or search file, or its uri (s3://bucket/name, a folder)."""
     from unfreeze.cli.runs import find_job_or_search
     from unfreeze.cli.search_words import shown_lines
-    from unfreeze.jobs.results import find_result
+    from unfreeze.jobs.results import find_result, read_evals
 
-    result = find_result(find_job_or_search(run, endpoint))
+    runs = find_job_or_search(run, endpoint)
+    result = find_result(runs)
     data = result.data
     if as_json:
         click.echo(json.dumps({"uri": result.uri, **data}))
@@ -30,6 +31,16 @@ def command(run: str, endpoint: str | None, as_json: bool) -> None:
     click.echo(f"{data['name']}  {result.uri}")
     for line in shown_lines(data) if data.get("kind") == "search" else _job_lines(result):
         click.echo(line)
+    for each in read_evals(runs):
+        click.echo(_eval_line(each, data["metric"]))
+
+
+def _eval_line(data: dict[str, Any], metric: str) -> str:
+    from unfreeze.cli.eval import score_in_words
+    from unfreeze.cli.words import count
+
+    score = score_in_words(data["scores"].get(metric))
+    return f"eval        {data['name']}: {count(data['rows'])} rows, {metric} {score}"
 
 
 def _job_lines(result: "JobResult") -> Iterator[str]:

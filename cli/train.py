@@ -19,6 +19,7 @@ def command(job_file: str, overrides: tuple[str, ...], address: str | None, as_j
     it is.
     """
     from unfreeze.cli.console import Console
+    from unfreeze.cli.runs import as_argument
     from unfreeze.jobs import load_job, run_job
 
     job = load_job(job_file, overrides)
@@ -28,4 +29,4 @@ def command(job_file: str, overrides: tuple[str, ...], address: str | None, as_j
         return
     with Console() as console:
         result = run_job(job, address=address, show=console.show)
-        console.show_end(result, job_file)
+        console.show_end(result, as_argument(job_file, overrides, result.uri, job.storage))

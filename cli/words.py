@@ -29,5 +29,4 @@ def count(number: int) -> str:
 
 def metrics(scores: dict[str, float]) -> str:
     """accuracy 0.8412, f1 0.8410, loss 0.3634."""
-    order = [key for key in ("accuracy", "f1", "loss") if key in scores]
-    return ", ".join(f"{key} {scores[key]:.4f}" for key in order)
+    return ", ".join(f"{key} {scores[key]:.4f}" for key in scores if key != "rows")

@@ -30,6 +30,8 @@ class Block:
     """Full parameter names, as in `model.named_parameters()`."""
     modules: tuple[str, ...]
     """Full names of the modules that are in eval mode when the block is frozen."""
+    lent_to: tuple[str, ...] = ()
+    """Blocks above it that use a weight of this one too (tied)."""
 
 
 def select_blocks(patterns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
@@ -124,6 +126,7 @@ def _group(
     names = ["embeddings", *(f"layer.{i}" for i in range(len(layers))), "head"]
     parameters: dict[str, list[str]] = {name: [] for name in names}
     modules: dict[str, list[str]] = {name: [] for name in names}
+    lent_to: dict[str, dict[str, None]] = {name: {} for name in names}
     block_of_module = {name: block_of(module) for name, module in model.named_modules()}
     blocks_of_weight: dict[nn.Parameter, list[str]] = {}
     for name, weight in model.named_parameters(remove_duplicate=False):
@@ -132,7 +135,9 @@ def _group(
         blocks_of_weight.setdefault(weight, []).append(block)
     for name, weight in model.named_parameters():
         # A tied weight belongs to the lowest block that uses it: the embeddings, not the head.
-        parameters[min(blocks_of_weight[weight], key=names.index)].append(name)
+        users = sorted(set(blocks_of_weight[weight]), key=names.index)
+        parameters[users[0]].append(name)
+        lent_to[users[0]] |= dict.fromkeys(users[1:])
     owners = set(_direct_owners(model, layers))
     for name, module in model.named_modules():
         holds_stack = any(layers[-1] is inner for inner in module.modules())
@@ -140,7 +145,7 @@ def _group(
         # themselves (BartEncoder does); the task's model on top belongs to no block.
         if not holds_stack or module in owners or module is layers[-1]:
             modules[block_of_module[name]].append(name)
-    return [Block(n, tuple(parameters[n]), tuple(modules[n])) for n in names]
+    return [Block(n, tuple(parameters[n]), tuple(modules[n]), tuple(lent_to[n])) for n in names]
 
 
 def _direct_owners(model: nn.Module, layers: list[nn.Module]) -> Iterator[nn.Module]:

@@ -9,8 +9,8 @@ from typing import Any
 import torch.distributed as dist
 
 from unfreeze.jobs.companion import Fork
-from unfreeze.jobs.config import Mode
 from unfreeze.jobs.errors import CheckpointNotKept
+from unfreeze.jobs.metrics import Mode
 from unfreeze.jobs.portable import PortableState, block_of_file, weight_files
 from unfreeze.jobs.progress import Progress
 from unfreeze.storage import (
@@ -25,11 +25,11 @@ from unfreeze.storage import (
 
 Tell = Callable[..., None]
 Notes = dict[str, bytes]
-"""Small files that all ranks take up, by name: METRICS_FILE, and perhaps BEST_LOGITS_FILE."""
+"""Small files that all ranks take up, by name: METRICS_FILE, and perhaps BEST_STATISTICS_FILE."""
 
 METRICS_FILE = "metrics.jsonl"
-BEST_LOGITS_FILE = "best-logits.safetensors"
-_NOTES = (METRICS_FILE, BEST_LOGITS_FILE)
+BEST_STATISTICS_FILE = "best-statistics.safetensors"
+_NOTES = (METRICS_FILE, BEST_STATISTICS_FILE)
 
 
 class BackgroundWriter:

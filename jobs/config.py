@@ -1,46 +1,17 @@
 """Every setting of a job, described where it is defined. Reading files is job_file.py's."""
 
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from unfreeze.jobs.lengths import Length, Span
+from unfreeze.jobs.metrics import TRAITS, Mode
+from unfreeze.jobs.settings import Settings
+from unfreeze.jobs.tasks import AnyTask
 
-Task = Literal["text-classification"]
 Precision = Literal["fp32", "bf16", "fp16"]
-Mode = Literal["max", "min"]
 Schedule = Literal["constant", "linear", "cosine"]
-
-
-class Settings(BaseModel):
-    """Frozen, and strict about names: a misspelled setting is an error."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-        populate_by_name=True,
-        allow_inf_nan=False,
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Python takes true for 1; a job file that says `workers: true` is mistaken."""
-        annotation = cls.model_fields[info.field_name or ""].annotation
-        if isinstance(value, bool) and annotation is not bool:
-            raise ValueError(f"expected no yes or no, got {str(value).lower()}")
-        return value
 
 
 def _short_for(key: str) -> BeforeValidator:
@@ -83,13 +54,15 @@ class SourceConfig(Settings):
     """Where rows come from. A lone string is its path."""
 
     path: str
-    """File, glob, folder, s3:// uri, or hub id; jsonl, csv, parquet or arrow."""
+    """File, glob, folder, s3:// uri, or hub id; jsonl, csv, parquet, arrow or txt."""
     name: str | None = None
     """Configuration of a hub data set."""
     split: str | None = None
     """Split of a hub data set; by default the one of the same name as the setting."""
     revision: str | None = None
     """Branch, tag or commit of a hub data set."""
+    rows: Literal["document", "paragraph", "line"] | None = None
+    """What a row of a text file (.txt) is: all of it (the default), a paragraph, or a line."""
 
 
 Source = Annotated[SourceConfig, _short_for("path")]
@@ -101,17 +74,6 @@ ShareOrSource = Annotated[
 ]
 
 
-class Columns(Settings):
-    """Which columns hold what."""
-
-    text: str = "text"
-    """The text."""
-    text_pair: str | None = None
-    """A second text, for tasks about two texts."""
-    label: str = "label"
-    """The label: a name or a number."""
-
-
 class DataConfig(Settings):
     """The rows to learn from, to choose by, and to judge by."""
 
@@ -121,12 +83,24 @@ class DataConfig(Settings):
     """Rows to choose by: a source, or a share of train (stratified, always the same rows)."""
     test: ShareOrSource | None = None
     """Rows to judge by, touched once at the end: a source, or a share of train."""
-    columns: Columns = Columns()
-    """Names of the columns."""
+    general: Source | None = None
+    """Rows of another kind, scored before and after training: they show what was forgotten."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """What the task reads from which column, such as {text: body}; else each by its own name."""
     max_length: Annotated[int, Field(ge=4)] | None = None
     """Longest input in tokens; what is longer is cut. By default 256, or the model's own limit."""
     allow_overlap: bool = False
     """Go on although texts of one split stand in another."""
+    on_bad_row: Literal["stop", "skip"] = "stop"
+    """Rows that do not fit: stop and name them, or leave them out and count them."""
+    num_proc: Annotated[int, Field(ge=1)] | None = None
+    """Processes that tokenize; by default one for each core of the machine."""
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The splits that are shares of train."""
+        given = {"validation": self.validation, "test": self.test}
+        return {split: share for split, share in given.items() if isinstance(share, float)}
 
 
 class Plateau(Settings):
@@ -197,8 +171,9 @@ class TrainingConfig(Settings):
     """Gradients are clipped to this norm; 0 switches clipping off."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
-    metric: Literal["accuracy", "f1", "loss"] = "accuracy"
-    """Validation metric that picks the best checkpoint and ends a plateau (f1 is macro F1)."""
+    metric: str | None = None
+    """Validation metric that picks the best checkpoint and ends a plateau; each task has its own
+    (classification: accuracy, f1, ...), and all have loss."""
     validate_every: Length = Span(1, "ep")
     """How often the validation rows are scored; always at the end of a phase too."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -238,12 +213,6 @@ class StorageConfig(Settings):
     """S3-compatible server: its url, or "embedded" for one that is started here; null: AWS."""
 
 
-DEFAULT_PHASES: tuple[dict[str, str], ...] = (
-    {"train": "head", "for": "1ep"},
-    {"train": "all", "for": "3ep"},
-)
-
-
 class JobConfig(Settings):
     """One fine-tuning."""
 
@@ -251,7 +220,7 @@ class JobConfig(Settings):
     """Identity of the job in the store; by default the file's name."""
     model: Annotated[ModelConfig, _short_for("path")]
     """The pretrained model."""
-    task: Task
+    task: AnyTask
     """What is learned."""
     data: DataConfig
     """The rows."""
@@ -270,11 +239,30 @@ class JobConfig(Settings):
     storage: Annotated[StorageConfig, _short_for("uri")] = StorageConfig()
     """Where to."""
 
+    @model_validator(mode="after")
+    def _write_out_the_metric(self) -> Self:
+        if self.training.metric is None:
+            training = self.training.model_copy(update={"metric": self.task.metric_names[0]})
+            object.__setattr__(self, "training", training)
+        return self
+
+    @property
+    def metric(self) -> str:
+        """The metric that picks the best."""
+        assert self.training.metric, "it is written out above"
+        return self.training.metric
+
+    @property
+    def mode(self) -> Mode:
+        """Whether that metric should be high ("max") or low ("min")."""
+        return TRAITS[self.metric].mode
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Roles to the columns that are read, in a fixed order."""
+        named = {role.name: role.column for role in self.task.roles} | self.data.columns
+        return {role: column for role, column in named.items() if column is not None}
+
     def to_data(self) -> dict[str, Any]:
         """As plain data, by the names that people write."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def metric_mode(job: JobConfig) -> Mode:
-    """ "min" for a loss, else "max"."""
-    return "min" if job.training.metric == "loss" else "max"

@@ -9,7 +9,7 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -17,12 +17,13 @@ from torch import nn
 
 from unfreeze.jobs.blocks import Block
 from unfreeze.jobs.config import TrainingConfig
-from unfreeze.jobs.errors import LossNotFinite
+from unfreeze.jobs.errors import LossNotFinite, ModelError
 from unfreeze.jobs.host_memory import give_back_freed_memory, keep_freed_memory
 from unfreeze.jobs.libraries import import_deepspeed
 from unfreeze.jobs.masters import full_shape, masters_of
 from unfreeze.jobs.phases import Phase
 from unfreeze.jobs.portable import MOMENTS, WEIGHT, PortableState
+from unfreeze.jobs.tasks.task import Task
 
 Batch = Mapping[str, torch.Tensor]
 
@@ -32,15 +33,8 @@ class MicroBatch:
     """What one worker handles at once."""
 
     inputs: Batch
-    """What the model takes, and `labels`."""
     examples: int
-    """How many of the rows count. 0: a stand-in that keeps the ranks in step."""
-
-
-class LossFunction(Protocol):
-    """The summed loss over the rows of a batch."""
-
-    def __call__(self, logits: torch.Tensor, inputs: Batch) -> torch.Tensor: ...
+    """How many of the examples count. 0: a stand-in that keeps the ranks in step."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +42,7 @@ class StepResult:
     """One optimizer step, the same on all ranks."""
 
     loss: float
-    """Mean over the examples of the global batch, before the update."""
+    """Mean over the terms of the global batch, before the update."""
     grad_norm: float
     """Before clipping; nan if DeepSpeed did not compute it."""
     tokens: int
@@ -75,6 +69,9 @@ class PhaseEngine:
         self._parameters = {
             name: parameter for name, parameter in model.named_parameters() if parameter is not None
         }
+        known = {name for block in blocks for name in block.parameters}
+        if stray := self._parameters.keys() - known:
+            raise ModelError(f"the model has weights that belong to no block: {sorted(stray)}")
         trained = {name for block in self._trained for name in block.parameters}
         for name, parameter in self._parameters.items():
             parameter.requires_grad_(name in trained)
@@ -151,28 +148,28 @@ class PhaseEngine:
             self.train()
 
     def step(
-        self, batches: Sequence[MicroBatch], examples: int, loss_of: LossFunction, *, rate: float
+        self, batches: Sequence[MicroBatch], weight: float, task: Task, *, rate: float
     ) -> StepResult:
-        """One optimizer step over a global batch of `examples`, of which `batches` is our part.
+        """One optimizer step over a global batch, of which `batches` is our part.
 
-        Each example weighs the same, wherever it is: DeepSpeed
-        takes the mean over micro-batches and workers, which `scale` undoes.
-        Raises LossNotFinite on all ranks, before the update.
+        `weight` is that of the global batch: how many terms its loss has. Each term weighs the
+        same, wherever it is: DeepSpeed takes the mean over micro-batches and workers, which
+        `scale` undoes. Raises LossNotFinite on all ranks, before the update.
         """
-        scale = self._micro_batches * dist.get_world_size() / examples
+        scale = self._micro_batches * dist.get_world_size() / weight
         sums = torch.zeros(2, dtype=torch.float64, device=self.engine.device)
         for i, batch in enumerate(batches):
-            logits = self.engine(**_without_labels(batch.inputs)).logits
-            loss = loss_of(logits, batch.inputs) if batch.examples else logits.float().sum() * 0.0
-            self.engine.backward(loss * scale)
+            outputs = self.engine(**task.model_inputs(self.engine.module, batch.inputs))
+            loss = task.loss(outputs, batch.inputs)
+            self.engine.backward(loss * (scale if batch.examples else 0.0))
             if batch.examples:
-                tokens = batch.inputs["attention_mask"].sum()
-                sums += torch.stack([loss.detach().double(), tokens.double()])
+                tokens = task.tokens(batch.inputs).double()
+                sums += torch.stack([loss.detach().double(), tokens])
             if i < len(batches) - 1:
                 self.engine.step()
         dist.all_reduce(sums)
         loss_sum, tokens_sum = sums.tolist()
-        mean = loss_sum / examples
+        mean = loss_sum / weight
         if not torch.isfinite(torch.tensor(mean)):
             raise LossNotFinite(mean)
         for group, share in zip(self.engine.optimizer.param_groups, self._shares, strict=True):
@@ -228,7 +225,3 @@ def release_deepspeed() -> None:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     give_back_freed_memory()
-
-
-def _without_labels(inputs: Batch) -> dict[str, torch.Tensor]:
-    return {name: tensor for name, tensor in inputs.items() if name != "labels"}

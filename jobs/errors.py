@@ -9,7 +9,8 @@ JobError
  |- LossNotFinite        training diverged; the weights were not updated with it
  |- RunStopped           whoever follows the run wants no more of it
  |- CheckpointNotKept    the last checkpoint of the job could not be written
- `- TrainingFailed       workers failed more often than the job allows
+ |- TrainingFailed       workers failed more often than the job allows
+ `- PredictionFailed     workers died again and again over the same rows
 """
 
 from collections.abc import Sequence
@@ -77,3 +78,7 @@ class CheckpointNotKept(JobError):
 
 class TrainingFailed(JobError):
     """The workers failed more often than scale.max_failures allows."""
+
+
+class PredictionFailed(JobError):
+    """Workers died again and again over the same rows, or as they loaded the model."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from unfreeze.jobs.config import JobConfig, Precision
-from unfreeze.jobs.dataset import PreparedData, prepare
+from unfreeze.jobs.data.dataset import PreparedData, prepare
 from unfreeze.jobs.errors import ConfigError
 from unfreeze.jobs.identity import settings_that_matter
 from unfreeze.jobs.model import (
@@ -18,7 +18,9 @@ from unfreeze.jobs.model import (
     longest_input,
     weights_hash,
 )
-from unfreeze.jobs.phases import settle_phases
+from unfreeze.jobs.phases import check_weights, settle_phases
+from unfreeze.jobs.tasks import open_task
+from unfreeze.jobs.tasks.task import Task
 
 # Of most short texts nothing is cut at this length; attention costs grow with its square.
 DEFAULT_MAX_LENGTH = 256
@@ -40,6 +42,17 @@ class Inputs:
     """Settings that a run must share to go on from this one's checkpoints."""
 
     @property
+    def task(self) -> Task:
+        """The task, with what it learned from the training rows."""
+        return open_task(self.job.task, self.data.learned)
+
+    @property
+    def counted(self) -> dict[str, Any]:
+        """How much there is of each split, and what it is called."""
+        rows = {name: split.units for name, split in self.data.splits.items()}
+        return {"rows": rows, "unit_name": self.task.unit_name}
+
+    @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps that see every training row once."""
         return -(-len(self.data.splits["train"]) // self.job.training.batch_size)
@@ -53,9 +66,9 @@ def cache_folder() -> Path:
 def gather_inputs(job: JobConfig) -> Inputs:
     """Fetches, checks and tokenizes; quick when it was done before. Raises UserMistake."""
     located = locate_model(job.model, endpoint=job.storage.endpoint, cache=cache_folder())
-    job = _with_max_length(job, longest_input(located, job.model))
+    job = with_max_length(job, longest_input(located, job.model))
     data = prepare(job, located, cache=cache_folder() / "data")
-    model_plan = describe_model(located, job.model, len(data.labels))
+    model_plan = describe_model(located, job.model, open_task(job.task, data.learned))
     return _inputs(job, located, data, model_plan, weights_hash(located))
 
 
@@ -69,14 +82,23 @@ def _inputs(
     job: JobConfig, located: str, data: PreparedData, model_plan: ModelPlan, weights: str
 ) -> Inputs:
     job = settle_phases(job, model_plan.names)
+    check_weights(job, model_plan.sizes)
     settings = settings_that_matter(job, data.fingerprint, weights)
     return Inputs(job, located, data, model_plan, weights, settings)
 
 
-def _with_max_length(job: JobConfig, limit: int) -> JobConfig:
+def with_max_length(job: JobConfig, limit: int) -> JobConfig:
+    """The job with data.max_length written out; `limit` is the most that the model takes. Raises
+    ConfigError."""
     wanted = job.data.max_length or min(DEFAULT_MAX_LENGTH, limit)
-    if wanted > limit:
-        raise ConfigError(f"data.max_length: {wanted} is more than the model's limit of {limit}")
+    of_task = {f"task.{name}": length for name, length in job.task.lengths.items()}
+    mistakes = [
+        f"{name}: {length} is more than the model's limit of {limit}"
+        for name, length in {"data.max_length": wanted, **of_task}.items()
+        if length > limit
+    ]
+    if mistakes:
+        raise ConfigError(mistakes)
     data = job.data.model_copy(update={"max_length": wanted})
     return job.model_copy(update={"data": data})
 

@@ -3,15 +3,16 @@
 import json
 from collections.abc import Sequence
 from copy import deepcopy
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from unfreeze.jobs.config import DEFAULT_PHASES, JobConfig
+from unfreeze.jobs.config import JobConfig
 from unfreeze.jobs.errors import ConfigError
+from unfreeze.jobs.nearest import did_you_mean
+from unfreeze.jobs.tasks import TASKS, mistakes_about, usual_phases
 
 
 def load_job(path: str | Path, overrides: Sequence[str] = ()) -> JobConfig:
@@ -32,6 +33,11 @@ def parse_job(settings: dict[str, Any], overrides: Sequence[str] = ()) -> JobCon
     mistakes += _write_out_phases(settings)
     settings, more = apply_overrides(settings, in_phases)
     mistakes += more
+    mistakes += mistakes_about(
+        settings.get("task"),
+        _part(settings, "data").get("columns"),
+        _part(settings, "training").get("metric"),
+    )
     try:
         job = JobConfig.model_validate(settings)
     except ValidationError as error:
@@ -39,6 +45,11 @@ def parse_job(settings: dict[str, Any], overrides: Sequence[str] = ()) -> JobCon
     if mistakes:
         raise ConfigError(sorted(set(mistakes), key=mistakes.index))
     return job
+
+
+def _part(settings: dict[str, Any], name: str) -> dict[str, Any]:
+    part = settings.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -99,13 +110,15 @@ def _put(place: Any, keys: list[str], value: Any) -> None:
 
 
 # What config.py calls the alternatives of a setting; no names that people write.
-_TAGS = ("<number>", "<source>", "<length>", "<plateau>", "<auto>")
+_TAGS = ("<number>", "<source>", "<length>", "<plateau>", "<auto>", "[key]")
 
 _SHORT_FORMS = {
     "model": "path",
+    "task": "name",
     "train": "path",
     "validation": "path",
     "test": "path",
+    "general": "path",
     "storage": "uri",
     "deepspeed": "config",
     "scheduler": "kind",
@@ -118,10 +131,10 @@ def _write_out_phases(settings: dict[str, Any]) -> list[str]:
     if freeze_epochs is not None and "phases" in settings:
         return ["give either phases or freeze_epochs, not both"]
     if settings.get("phases") is None:
-        head, rest = DEFAULT_PHASES
+        first, *rest = usual_phases(settings.get("task"))
         if freeze_epochs is not None:
-            head = head | {"for": f"{freeze_epochs}ep"}
-        settings["phases"] = [dict(head), dict(rest)]
+            first = first | {"for": f"{freeze_epochs}ep"}
+        settings["phases"] = [first, *rest]
     return []
 
 
@@ -140,13 +153,13 @@ def _stands_alone(error: Any, all_errors: ValidationError) -> bool:
 
 
 def _line(error: Any, top: type[BaseModel]) -> str:
-    keys = [key for key in error["loc"] if key not in _TAGS]
-    where = ".".join(str(key) for key in keys)
+    place = error["loc"]
     if error["type"] == "extra_forbidden":
-        known = _known_names(keys[:-1], top)
-        near = get_close_matches(str(keys[-1]), known, 1, 0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
-        return f"{where}: no such setting; {hint}"
+        *parents, name = place
+        known = _known_names(parents, top)
+        hint = did_you_mean(str(name), sorted(known))
+        return f"{'.'.join([*_as_written(parents), str(name)])}: no such setting; {hint}"
+    where = ".".join(_as_written(place))
     if error["type"] == "missing":
         return f"{where}: missing"
     message = error["msg"].removeprefix("Value error, ")
@@ -157,11 +170,21 @@ def _line(error: Any, top: type[BaseModel]) -> str:
     return f"{where}: {message}" if where else message
 
 
+def _as_written(place: Sequence[Any]) -> list[str]:
+    """The keys of pydantic's place that stand in the file; it adds which alternative it took."""
+    return [str(key) for key in place if key not in _TAGS and key not in TASKS]
+
+
 def _known_names(keys: Sequence[Any], top: type[BaseModel]) -> list[str]:
     """Names of the settings in the part of the file that `keys` lead to."""
     model: type[BaseModel] | None = top
     own_name = False  # the key is a name that the user made up, such as one in a search space
     for key in keys:
+        if key in _TAGS:
+            continue
+        if key in TASKS:
+            model = TASKS[key][0]
+            continue
         if model is None or isinstance(key, int) or own_name:
             own_name = False
             continue
@@ -196,7 +219,8 @@ def job_schema() -> dict[str, Any]:
         for name in _SHORT_FORMS.keys() & properties.keys():
             long = properties[name]
             kept = {key: long.pop(key) for key in ("description", "default") if key in long}
-            properties[name] = {"anyOf": [long, {"type": "string"}], **kept}
+            short = {"enum": list(TASKS)} if name == "task" else {"type": "string"}
+            properties[name] = {"anyOf": [long, short], **kept}
     train = parts["PhaseConfig"]["properties"]["train"]
     patterns = {key: train.pop(key) for key in ("type", "items", "minItems") if key in train}
     train["anyOf"] = [patterns, {"type": "string"}]

@@ -18,14 +18,6 @@ from unfreeze.cluster import (
 from unfreeze.jobs.config import JobConfig
 from unfreeze.jobs.errors import JobError, TrainingFailed
 from unfreeze.jobs.files import JOB
-from unfreeze.jobs.inputs import gather_inputs
-from unfreeze.jobs.preflight import (
-    check_deepspeed,
-    check_job,
-    check_resumable,
-    finished_result,
-    plan_for,
-)
 from unfreeze.jobs.results import JobResult, read_result, write_report
 from unfreeze.storage import StorageError, check_reachable, open_store
 
@@ -41,21 +33,24 @@ def run_job(
     Raises UserMistake before anything is started; LossNotFinite, CheckpointNotKept,
     TrainingFailed, StorageError or ClusterError afterwards.
     """
-    check_job(job, local_resources() if address is None else None)
+    from unfreeze.jobs import preflight  # torch is behind both, which takes seconds to import
+    from unfreeze.jobs.inputs import gather_inputs
+
+    preflight.check_job(job, local_resources() if address is None else None)
     inputs = gather_inputs(job)
     job = inputs.job
     store = open_store(job.storage.uri, endpoint=job.storage.endpoint)
     check_reachable(store)
     runs = store.under(job.name)
-    if finished := finished_result(runs, inputs):
+    if finished := preflight.finished_result(runs, inputs):
         return JobResult(runs.uri, finished, was_finished=True)
-    check_resumable(runs, inputs)
+    preflight.check_resumable(runs, inputs)
     for warning in inputs.data.warnings:
         show({"kind": "warning", "text": warning})
-    show({"kind": "checked", "rows": {name: len(s) for name, s in inputs.data.splits.items()}})
+    show({"kind": "checked", **inputs.counted})
     with connect(address):
-        workers = plan_for(job, cluster_resources())
-        check_deepspeed(job, workers.count)
+        workers = preflight.plan_for(job, cluster_resources())
+        preflight.check_deepspeed(job, workers.count)
         show({"kind": "started", "workers": workers.count, "uri": runs.uri, "job": job.name})
         runs.put(JOB, yaml.safe_dump(job.to_data(), sort_keys=False).encode())
         _train(job, workers, show)

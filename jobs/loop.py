@@ -51,8 +51,8 @@ def train_step(run: Run, engine: PhaseEngine, progress: Progress) -> None:
     with run.clock(progress):
         result = engine.step(
             run.micro_batches(batch),
-            len(batch),
-            run.task.loss,
+            run.weight(batch),
+            run.task,
             rate=engine.phase.rate_at(progress.step_in_phase),
         )
     progress.step += 1

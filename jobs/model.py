@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from torch import nn
 
 from unfreeze.jobs.blocks import Block, find_blocks
 from unfreeze.jobs.config import ModelConfig
+from unfreeze.jobs.data.tokenizer import load_tokenizer
 from unfreeze.jobs.errors import ModelError
 from unfreeze.jobs.libraries import import_transformers
-from unfreeze.jobs.tokenizer import load_tokenizer
+from unfreeze.jobs.tasks.task import Task
 from unfreeze.storage import fetch_uri
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -112,22 +113,44 @@ def weights_hash(located: str) -> str:
 
 def longest_input(located: str, model: ModelConfig) -> int:
     """The most tokens that model and tokenizer take."""
-    config = _load_config(located, model, ["0", "1"]).get_text_config()
+    config = _load_config(located, model, {}).get_text_config()
     positions = getattr(config, "max_position_embeddings", None) or 2**31
     tokenizer = load_tokenizer(located, model)
     return min(int(positions), int(min(tokenizer.model_max_length, 2**31)))
 
 
-def describe_model(located: str, model: ModelConfig, num_labels: int) -> ModelPlan:
-    """The blocks and their sizes, from the configuration alone. Raises ModelError."""
-    auto = import_transformers().AutoModelForSequenceClassification
-    config = _load_config(located, model, [str(i) for i in range(num_labels)])
+def describe_model(located: str, model: ModelConfig, task: Task) -> ModelPlan:
+    """The blocks and their sizes, from the configuration and the names of the weights. Raises
+    ModelError."""
+    auto = getattr(import_transformers(), task.auto_model)
+    config = _load_config(located, model, task.configuration())
     try:
         with torch.device("meta"):
             empty = auto.from_config(config, trust_remote_code=model.trust_remote_code)
+        _untie(empty, Path(located))
         return plan_model(empty)
     except Exception as error:  # as above; among them our own, which names no path
         raise ModelError(f"model: {model.path}: {_first_line(error)}") from error
+
+
+def _untie(model: Any, folder: Path) -> None:
+    """Takes apart weights that are tied by the configuration and differ in the files, as
+    from_pretrained does: T5 1.1 and Flan-T5 have an output layer of their own."""
+    file_of: dict[str, Path] = {}
+    for path in folder.glob("*.safetensors"):
+        with safetensors.safe_open(path, framework="pt") as file:
+            file_of |= dict.fromkeys(file.keys(), path)
+
+    def read(name: str) -> torch.Tensor:
+        with safetensors.safe_open(file_of[name], framework="pt") as file:
+            tensor: torch.Tensor = file.get_tensor(name)
+        return tensor
+
+    for name, source in model.all_tied_weights_keys.items():
+        if {name, source} <= file_of.keys() and not torch.equal(read(name), read(source)):
+            owner, _, own = name.rpartition(".")
+            weight = nn.Parameter(torch.empty_like(model.get_parameter(source)))
+            setattr(model.get_submodule(owner), own, weight)
 
 
 def plan_model(model: nn.Module) -> ModelPlan:
@@ -140,11 +163,11 @@ def plan_model(model: nn.Module) -> ModelPlan:
 
 
 def build_model(
-    located: str, model: ModelConfig, labels: Sequence[str], *, seed: int, pad_token_id: int
+    located: str, model: ModelConfig, task: Task, *, seed: int, pad_token_id: int
 ) -> nn.Module:
-    """The pretrained model in fp32 with a new head, whose weights `seed` decides."""
-    auto = import_transformers().AutoModelForSequenceClassification
-    config = _load_config(located, model, labels)
+    """The pretrained model in fp32; if its head is new, `seed` decides the head's weights."""
+    auto = getattr(import_transformers(), task.auto_model)
+    config = _load_config(located, model, task.configuration())
     if config.get_text_config().pad_token_id is None:
         config.get_text_config().pad_token_id = pad_token_id
     torch.manual_seed(seed)
@@ -158,13 +181,11 @@ def build_model(
     return built
 
 
-def _load_config(located: str, model: ModelConfig, labels: Sequence[str]) -> Any:
+def _load_config(located: str, model: ModelConfig, changes: Mapping[str, Any]) -> Any:
     try:
         config = import_transformers().AutoConfig.from_pretrained(
             located,
-            num_labels=len(labels),
-            id2label=dict(enumerate(labels)),
-            label2id={label: i for i, label in enumerate(labels)},
+            **changes,
             trust_remote_code=model.trust_remote_code,
         )
     except Exception as error:  # transformers checks with a dozen kinds

@@ -10,8 +10,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
+from unfreeze.jobs.metrics import TRAITS
+
 SPACE = "\u00a0"  # between a number and its unit, so that they stay on one line
-SHARES = ("accuracy", "f1", "precision", "recall", "exact_match")
 
 
 def render(template: Path, **data: Any) -> str:
@@ -45,11 +46,12 @@ def percent(share: float) -> str:
 
 
 def is_share(metric: str) -> bool:
-    return metric.startswith(SHARES)
+    return metric in TRAITS and TRAITS[metric].is_share
 
 
 def title(metric: str) -> str:
-    return "F1" if metric == "f1" else metric.replace("_", " ")
+    known = TRAITS[metric].title if metric in TRAITS else ""
+    return known or metric.replace("_", " ")
 
 
 def score(value: float | None, metric: str) -> str:

@@ -1,10 +1,10 @@
 """What is trained when, and at which rate: all of it known before the job starts (pure)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from unfreeze.jobs.blocks import select_blocks
+from unfreeze.jobs.blocks import Block, select_blocks
 from unfreeze.jobs.config import JobConfig, PhaseConfig, Plateau, Schedule
 from unfreeze.jobs.errors import ConfigError
 
@@ -87,7 +87,8 @@ def settle_phases(job: JobConfig, blocks: Sequence[str]) -> JobConfig:
             ("linear", LAST_PHASE_WARMUP) if index == last else ("constant", 0.0)
         )
         only_head = set(select_blocks(phase.train, blocks)) <= {"head"}
-        rate = HEAD_LEARNING_RATE if only_head else BODY_LEARNING_RATE
+        is_new = only_head and job.task.has_new_head
+        rate = HEAD_LEARNING_RATE if is_new else BODY_LEARNING_RATE
         settled = {
             "learning_rate": phase.learning_rate or rate,
             "schedule": phase.schedule or job.training.schedule or usual[0],
@@ -95,6 +96,19 @@ def settle_phases(job: JobConfig, blocks: Sequence[str]) -> JobConfig:
         }
         phases.append(phase.model_copy(update=settled))
     return job.model_copy(update={"phases": tuple(phases)})
+
+
+def check_weights(job: JobConfig, sizes: Mapping[str, int]) -> None:
+    """Every phase has something to train, in blocks of these sizes. Raises ConfigError."""
+    mistakes = [
+        f"phases.{index}.train: {', '.join(phase.train)} has no weights of its own in this model: "
+        "they are tied to those of other blocks"
+        for index, phase in enumerate(job.phases)
+        if phase.longest.value
+        and not any(sizes[block] for block in select_blocks(phase.train, list(sizes)))
+    ]
+    if mistakes:
+        raise ConfigError(mistakes)
 
 
 def _plan(index: int, config: PhaseConfig, blocks: Sequence[str], steps_per_epoch: int) -> Phase:
@@ -110,6 +124,22 @@ def _plan(index: int, config: PhaseConfig, blocks: Sequence[str], steps_per_epoc
         warmup_steps=round(_first(config.warmup) * max_steps),
         layer_decay=config.layer_decay,
     )
+
+
+def frozen_ties(phases: Sequence[Phase], blocks: Sequence[Block]) -> list[str]:
+    """What each phase does not train although its name may promise it: weights that a trained block
+    shares with a frozen one below, a line each."""
+    found = []
+    for phase in phases:
+        for block in blocks:
+            users = [user for user in block.lent_to if user in phase.blocks]
+            if not users or block.name in phase.blocks or not phase.max_steps:
+                continue
+            found.append(
+                f"phase {phase.index} ({phase.name}): {' and '.join(users)} shares a weight with "
+                f"{block.name} (tied), which is frozen, so that weight is frozen as well"
+            )
+    return found
 
 
 def _first(*values: float | None) -> float:

@@ -1,11 +1,13 @@
 """What a job would do, without doing it."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from unfreeze.jobs.config import JobConfig
-from unfreeze.jobs.inputs import Inputs, gather_inputs
-from unfreeze.jobs.phases import Phase, plan_phases
+
+if TYPE_CHECKING:  # torch is behind them, which takes seconds to import
+    from unfreeze.jobs.inputs import Inputs
+    from unfreeze.jobs.phases import Phase
 
 
 @dataclass(frozen=True)
@@ -14,14 +16,18 @@ class JobPlan:
 
     sizes: dict[str, int]
     """Parameters of each block, bottom to top."""
-    phases: list[Phase]
+    phases: list["Phase"]
     steps_per_epoch: int
     rows: dict[str, int]
-    """Rows of each split."""
+    """How much there is of each split."""
+    unit_name: str
+    """What that is called."""
     warnings: list[str]
     """What the checks of the data found, short of mistakes."""
+    notes: list[str] = field(default_factory=list)
+    """What the names of the phases do not say."""
 
-    def trained_parameters(self, phase: Phase) -> int:
+    def trained_parameters(self, phase: "Phase") -> int:
         return sum(self.sizes[block] for block in phase.blocks)
 
     def to_data(self) -> dict[str, Any]:
@@ -30,7 +36,9 @@ class JobPlan:
             "parameters": sum(self.sizes.values()),
             "steps_per_epoch": self.steps_per_epoch,
             "rows": self.rows,
+            "unit_name": self.unit_name,
             "warnings": self.warnings,
+            "notes": self.notes,
             "phases": [
                 {
                     "index": phase.index,
@@ -49,14 +57,18 @@ class JobPlan:
         }
 
 
-def plan_job(job: JobConfig, inputs: Inputs | None = None) -> JobPlan:
+def plan_job(job: JobConfig, inputs: "Inputs | None" = None) -> JobPlan:
     """Reads the data and the model's configuration, not its weights. Raises UserMistake."""
+    from unfreeze.jobs.inputs import gather_inputs
+    from unfreeze.jobs.phases import frozen_ties, plan_phases
+
     inputs = inputs or gather_inputs(job)
-    rows = {name: len(split) for name, split in inputs.data.splits.items()}
+    phases = plan_phases(job, inputs.model_plan.names, inputs.steps_per_epoch)
     return JobPlan(
         sizes=inputs.model_plan.sizes,
-        phases=plan_phases(job, inputs.model_plan.names, inputs.steps_per_epoch),
+        phases=phases,
         steps_per_epoch=inputs.steps_per_epoch,
-        rows=rows,
+        **inputs.counted,
         warnings=inputs.data.warnings,
+        notes=frozen_ties(phases, inputs.model_plan.blocks),
     )

@@ -5,13 +5,14 @@ from typing import Any, TypeVar
 
 from unfreeze.cluster import NotEnoughResources, Resources, Workers, plan_workers
 from unfreeze.jobs.config import JobConfig
-from unfreeze.jobs.dataset import read_sources
+from unfreeze.jobs.data.dataset import read_sources
 from unfreeze.jobs.errors import CheckpointMismatch, ConfigError, UserMistake
 from unfreeze.jobs.identity import changed_settings
 from unfreeze.jobs.inputs import Inputs, cache_folder, default_precision
 from unfreeze.jobs.model import describe_model, locate_model
 from unfreeze.jobs.phases import plan_phases
 from unfreeze.jobs.results import read_result
+from unfreeze.jobs.tasks import open_task
 from unfreeze.jobs.zero import deepspeed_config, plan_batches
 from unfreeze.storage import CheckpointStore, ObjectNotFound, ObjectStore
 
@@ -55,8 +56,10 @@ def check_job(job: JobConfig, have: Resources | None) -> None:
     )
     mistakes.attempt(lambda: read_sources(job, cache / "data"))
     if located:
-        # Which blocks there are does not depend on the number of labels, nor of steps.
-        mistakes.attempt(lambda: plan_phases(job, describe_model(located, job.model, 2).names, 1))
+        # Which blocks there are does not depend on the labels, nor on the number of steps.
+        plan = mistakes.attempt(lambda: describe_model(located, job.model, open_task(job.task)))
+        if plan:
+            mistakes.attempt(lambda: plan_phases(job, plan.names, 1))
     mistakes.raise_if_any()
 
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from unfreeze.jobs.config import Mode
+from unfreeze.jobs.metrics import Mode
 from unfreeze.jobs.phases import Phase
 
 

@@ -6,12 +6,14 @@ looks, charts included, is in `report.html.j2`.
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
+from unfreeze.jobs.job_file import parse_job
+from unfreeze.jobs.metrics import TRAITS
 from unfreeze.jobs.page import (
     finite,
     is_share,
@@ -20,14 +22,14 @@ from unfreeze.jobs.page import (
     score,
     title,
 )
+from unfreeze.jobs.tasks import open_task
+from unfreeze.jobs.tasks.task import Matrix, Section, Table, Texts
 from unfreeze.jobs.verdict import Overfitting, gap, number, overfitting, records
 
 Data = Mapping[str, Any]
 Value = TypeVar("Value")
 
 MAX_POINTS = 1500  # per line: more cannot be seen at 1,100 px
-MAX_LABELS = 20  # in the confusion matrix: smaller cells cannot be read
-WORST = 20
 
 
 def build_report(
@@ -41,28 +43,26 @@ def build_report(
     metric = result["metric"]
     names = [phase["name"] for phase in result["phases"]]
     verdict = overfitting(metrics, result["mode"], metric=metric, phases=names)
-    classified = [p for p in predictions if "label" in p and "predicted" in p]
-    wrong = [p for p in classified if p["label"] != p["predicted"]]
-    labels = _labels(result, classified)
-    few = len(labels) <= MAX_LABELS
-    confusion = _confusion(classified, labels) if classified and few else None
+    task = open_task(parse_job(result["job"]).task, result["learned"])
+    shown = [*_before_and_after(result), *task.sections(predictions, judged)]
+    sections = [_section(section) for section in shown]
     charts = _charts(result, metrics, verdict)
+    of_rows = {metric.name for metric in task.metrics if metric.column is not None}
     return render(
         Path(__file__).with_name("report.html.j2"),
         result=result,
         metric=metric,
         judged=judged,
-        headline=_headline(result, classified, judged),
+        units=result.get("unit_name", "rows"),
+        headline=_headline(result, predictions, judged, of_rows),
         verdict=verdict,
         charts=charts,
-        classified=len(classified),
-        wrong=len(wrong),
-        labels=labels,
-        confusion=confusion,
-        pairs=[] if few else _confused_pairs(classified),
-        worst=_worst(wrong),
+        sections=sections,
         settings=yaml.safe_dump(dict(result["job"]), sort_keys=False, allow_unicode=True),
-        numbers={"charts": charts, "confusion": confusion},
+        numbers={
+            "charts": charts,
+            "matrices": [s["body"] for s in sections if s["kind"] == "matrix"],
+        },
     )
 
 
@@ -77,12 +77,16 @@ def wilson(share: float, rows: int) -> tuple[float, float]:
 # Parts of the page
 
 
-def _headline(result: Data, predictions: Sequence[Data], judged: str) -> dict[str, Any]:
+def _headline(
+    result: Data, predictions: Sequence[Data], judged: str, of_rows: Collection[str]
+) -> dict[str, Any]:
+    """`of_rows`: metrics that are means over the rows, whose intervals follow from their number."""
     metric = result["metric"]
     split = judged if result.get(judged) else "validation"
     scores = result.get(split) or {}
     rows = int(scores.get("rows") or len(predictions))
-    accuracy, guesses = scores.get("accuracy"), Counter(p["label"] for p in predictions)
+    accuracy = scores.get("accuracy") if "accuracy" in of_rows else None
+    guesses = Counter(p["label"] for p in predictions if isinstance(p.get("label"), str))
     trained = [phase for phase in result["phases"] if phase["steps"]] or result["phases"]
     most = max(trained, key=lambda phase: phase["trained_parameters"], default=None)
     validation = (result.get("validation") or {}).get(metric)
@@ -100,44 +104,44 @@ def _headline(result: Data, predictions: Sequence[Data], judged: str) -> dict[st
     }
 
 
-def _labels(result: Data, predictions: Sequence[Data]) -> list[str]:
-    """The job's labels, then any others met."""
-    met = sorted({str(p[key]) for p in predictions for key in ("label", "predicted")})
-    known = [str(label) for label in result.get("labels") or []] if met else []
-    return known + [label for label in met if label not in known]
-
-
-def _worst(wrong: Sequence[Data]) -> list[dict[str, Any]]:
-    """The wrong predictions that were most certain."""
-
-    def sure(prediction: Data, label: str) -> float:
-        return float((prediction.get("probabilities") or {}).get(label, 0.0))
-
-    ranked = sorted(wrong, key=lambda p: (-sure(p, p["predicted"]), p["row"]))[:WORST]
-    return [{**p, "sure": sure(p, p["predicted"]), "right": sure(p, p["label"])} for p in ranked]
-
-
-def _confused_pairs(predictions: Sequence[Data]) -> list[dict[str, Any]]:
-    of_label = Counter(p["label"] for p in predictions)
-    pairs = Counter((p["label"], p["predicted"]) for p in predictions)
-    ranked = sorted(((n, pair) for pair, n in pairs.items() if pair[0] != pair[1]), reverse=True)
-    return [
-        {
-            "label": label,
-            "predicted": predicted,
-            "count": n,
-            "share": percent(n / of_label[label]),
-        }
-        for n, (label, predicted) in ranked[:WORST]
+def _before_and_after(result: Data) -> list[Section]:
+    """What training changed, on rows of the same kind and of another."""
+    before = result.get("before")
+    if not before:
+        return []
+    rows = [
+        (
+            split,
+            title(name),
+            score(value, name),
+            score((result.get(split) or {}).get(name), name),
+        )
+        for split, scores in before.items()
+        for name, value in scores.items()
+        if name in TRAITS
     ]
+    note = "The pretrained model, and the best checkpoint."
+    if "general" in before:
+        note += (
+            " The general rows are of another kind: where they got worse, something is forgotten."
+        )
+    columns = ("rows", "metric", "before", "after")
+    return [Section("Before and after", note, Table(columns, rows))]
 
 
-def _confusion(predictions: Sequence[Data], labels: Sequence[str]) -> dict[str, Any]:
-    """Counts with a row for each true label, and their shares of the row."""
-    pairs = Counter((str(p["label"]), str(p["predicted"])) for p in predictions)
-    counts = [[pairs[label, predicted] for predicted in labels] for label in labels]
-    shares = [[n / max(1, sum(row)) for n in row] for row in counts]
-    return {"labels": list(labels), "counts": counts, "shares": shares}
+def _section(section: Section) -> dict[str, Any]:
+    """A section with its kind of body by name; the shade of a matrix is the share of its row."""
+    body = section.body
+    found: dict[str, Any] = {"title": section.title, "note": section.note, "kind": "words"}
+    if isinstance(body, Matrix):
+        shares = [[n / max(1, sum(row)) for n in row] for row in body.counts]
+        matrix = {"labels": list(body.labels), "counts": body.counts, "shares": shares}
+        return found | {"kind": "matrix", "body": matrix}
+    if isinstance(body, Table):
+        return found | {"kind": "table", "columns": body.columns, "body": body.rows}
+    if isinstance(body, Texts):
+        return found | {"kind": "texts", "body": body.items}
+    return found
 
 
 def _charts(result: Data, metrics: Sequence[Data], verdict: Overfitting) -> dict[str, Any]:

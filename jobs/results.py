@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from unfreeze.jobs.config import Mode, metric_mode
 from unfreeze.jobs.errors import ConfigError
-from unfreeze.jobs.files import JOB, METRICS, PREDICTIONS, REPORT, RESULT
+from unfreeze.jobs.files import EVALS, JOB, METRICS, PREDICTIONS, REPORT, RESULT
 from unfreeze.jobs.job_file import load_job, parse_job
+from unfreeze.jobs.metrics import Mode
 from unfreeze.storage import ObjectNotFound, ObjectStore, open_store
 
 
@@ -54,7 +54,7 @@ def mode_of_run(runs: ObjectStore) -> Mode:
         job = parse_job(yaml.safe_load(runs.get(JOB)))
     except ObjectNotFound:
         raise ConfigError(f"{runs.uri}: no run here (no {JOB})") from None
-    return metric_mode(job)
+    return job.mode
 
 
 def find_result(runs: ObjectStore) -> JobResult:
@@ -84,3 +84,9 @@ def write_report(runs: ObjectStore, result: dict[str, Any]) -> None:
 def read_jsonl(runs: ObjectStore, key: str) -> list[dict[str, Any]]:
     """JSON lines from the store. Raises ObjectNotFound."""
     return [json.loads(line) for line in runs.get(key).splitlines()]
+
+
+def read_evals(runs: ObjectStore) -> list[dict[str, Any]]:
+    """What `unfreeze eval` left, by name."""
+    infos = sorted(runs.list(f"{EVALS}/"), key=lambda info: info.key)
+    return [json.loads(runs.get(info.key)) for info in infos]

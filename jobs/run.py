@@ -10,25 +10,31 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 import torch
 import torch.distributed as dist
 from torch import nn
 
-from unfreeze.jobs.batches import collate, epoch_batches, split_batch
-from unfreeze.jobs.checkpointing import BEST_LOGITS_FILE, METRICS_FILE, Checkpointer, Notes, Tell
-from unfreeze.jobs.classification import TextClassification
+from unfreeze.jobs.checkpointing import (
+    BEST_STATISTICS_FILE,
+    METRICS_FILE,
+    Checkpointer,
+    Notes,
+    Tell,
+)
 from unfreeze.jobs.companion import Alone, Companion
-from unfreeze.jobs.config import JobConfig, Mode, metric_mode
-from unfreeze.jobs.dataset import PreparedData
+from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.data.batches import epoch_batches, split_batch
+from unfreeze.jobs.data.dataset import PreparedData
 from unfreeze.jobs.engine import MicroBatch, PhaseEngine, StepResult
 from unfreeze.jobs.errors import LossNotFinite, RunStopped
 from unfreeze.jobs.lengths import Span
+from unfreeze.jobs.metrics import Floats, from_bytes, scores_of, to_bytes
 from unfreeze.jobs.model import ModelPlan
 from unfreeze.jobs.phases import Phase
 from unfreeze.jobs.portable import WEIGHT, PortableState
 from unfreeze.jobs.progress import Progress
-from unfreeze.jobs.scoring import score, to_tensors
+from unfreeze.jobs.scoring import Scorer, to_tensors
+from unfreeze.jobs.tasks.task import Task
 from unfreeze.jobs.zero import BatchPlan
 
 
@@ -41,18 +47,20 @@ class Run:
     model_plan: ModelPlan
     data: PreparedData
     batches: BatchPlan
-    task: TextClassification
+    task: Task
     deepspeed: dict[str, Any]
     build_model: Callable[[], nn.Module]
     """The pretrained model with its new head, the same at each call."""
     pad_id: int
+    decode: Callable[[Sequence[int]], str]
+    """Tokens to text."""
     checkpointer: Checkpointer
     tell: Tell
     companion: Companion = field(default_factory=Alone)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     """What was measured so far, in the order of steps."""
-    best_logits: np.ndarray | None = None
-    """Logits of the validation rows at the best validation so far; [rows, labels]."""
+    best_statistics: Floats | None = None
+    """The task's statistics of the validation rows at the best validation so far; [units, k]."""
     _epoch: tuple[int, list[np.ndarray]] = (-1, [])
 
     @property
@@ -60,15 +68,15 @@ class Run:
         return -(-len(self.data.splits["train"]) // self.batches.batch_size)
 
     @property
-    def mode(self) -> Mode:
-        """Whether the metric that picks the best should be high ("max") or low ("min")."""
-        return metric_mode(self.job)
+    def scorer(self) -> Scorer:
+        """Scores twice as many examples at once as are trained on: nothing is kept for backward."""
+        return Scorer(self.task, self.pad_id, 2 * self.batches.micro_batch_size, self.decode)
 
     def is_due(self, step: int, every: Span) -> bool:
         return step % every.steps(self.steps_per_epoch) == 0
 
     def batch(self, step: int) -> np.ndarray:
-        """Rows of the global batch of a step: a function of seed and step, not of the workers."""
+        """Examples of a global batch: a function of seed and step, and not of the workers."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if self._epoch[0] != epoch:
             lengths, seed = self.data.splits["train"].lengths, self.job.training.seed
@@ -82,9 +90,13 @@ class Run:
         parts = split_batch(batch, split.lengths, self.batches.workers, self.batches.micro_batches)
         mine = [ranks[dist.get_rank()] for ranks in parts]
         return [
-            MicroBatch(to_tensors(collate(split, rows, self.pad_id), device), len(rows))
-            for rows in mine
+            MicroBatch(to_tensors(self.task.collate(split, part, self.pad_id), device), len(part))
+            for part in mine
         ]
+
+    def weight(self, batch: np.ndarray) -> float:
+        """How many terms the loss of a global batch has; 1 if it has none, as a divisor."""
+        return float(self.data.splits["train"].weights[batch].sum()) or 1.0
 
     def seed_draws(self, step: int) -> None:
         """Dropout is drawn afresh for each step and rank, so a restart needs no saved state."""
@@ -133,17 +145,18 @@ class Run:
     def validate(self, engine: PhaseEngine, progress: Progress) -> bool:
         """Scores the validation rows, and as many training rows; whether it is the best so far."""
         scores = {}
+        thorough = any(m.thorough for m in self.task.metrics if m.name == self.job.metric)
         with engine.scoring() as module:
             for name in ("train", "validation"):
-                split, rows = self.data.splits[name], self._sample(name)
-                logits = score(
-                    module, split, rows, pad_id=self.pad_id, batch_size=self.scoring_batch_size
+                split = self.data.splits[name]
+                statistics = self.scorer.statistics(
+                    module, split, self._sample(name), thorough=thorough
                 )
-                scores[name] = self.task.metrics(logits, split.label_ids[rows])
-        metric = scores["validation"][self.job.training.metric]
-        best = progress.note_validation(metric, self.mode)
+                scores[name] = scores_of(self.task.metrics, statistics)
+        metric = scores["validation"].get(self.job.metric, float("nan"))
+        best = progress.note_validation(metric, self.job.mode)
         if best:
-            self.best_logits = logits  # those of the validation rows, scored last
+            self.best_statistics = statistics  # those of the validation rows, scored last
         line = {
             "kind": "validation",
             "step": progress.step,
@@ -157,20 +170,15 @@ class Run:
         return best
 
     def _sample(self, name: str) -> np.ndarray:
-        """Rows to score: all, but of the training rows only as many as there are to validate.
+        """Units to score: all, but of the training rows only as many as there are to validate.
 
-        The same rows each time; without dropout, so that the gap compares like with like.
+        The same each time; without dropout, so that the gap compares like with like.
         """
-        count = len(self.data.splits[name])
+        count = self.data.splits[name].units
         if name != "train":
             return np.arange(count)
-        wanted = min(count, len(self.data.splits["validation"]))
+        wanted = min(count, self.data.splits["validation"].units)
         return np.sort(np.random.default_rng(0).permutation(count)[:wanted])
-
-    @property
-    def scoring_batch_size(self) -> int:
-        """Rows per worker and forward pass: twice training's, as nothing is kept for backward."""
-        return 2 * self.batches.micro_batch_size
 
     def publish_fork(self, engine: PhaseEngine, progress: Progress) -> None:
         """Publishes the state if other runs may start from here.
@@ -203,15 +211,14 @@ class Run:
     def notes(self) -> Notes:
         """What goes into a checkpoint beside the state."""
         notes = {METRICS_FILE: self.metrics_bytes()}
-        if self.best_logits is not None:
-            tensors = {"logits": np.ascontiguousarray(self.best_logits)}
-            notes[BEST_LOGITS_FILE] = safetensors.numpy.save(tensors)
+        if self.best_statistics is not None:
+            notes[BEST_STATISTICS_FILE] = to_bytes(self.best_statistics)
         return notes
 
     def take_up_notes(self, notes: Notes) -> None:
         self.metrics = [json.loads(line) for line in notes[METRICS_FILE].splitlines()]
-        if BEST_LOGITS_FILE in notes:
-            self.best_logits = safetensors.numpy.load(notes[BEST_LOGITS_FILE])["logits"]
+        if BEST_STATISTICS_FILE in notes:
+            self.best_statistics = from_bytes(notes[BEST_STATISTICS_FILE])
 
     def metrics_bytes(self) -> bytes:
         """The metrics as JSON lines."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from unfreeze.jobs.config import Mode
+from unfreeze.jobs.metrics import Mode
 
 Record = Mapping[str, Any]
 

@@ -1,16 +1,16 @@
 """What one worker does, from an initialised process group to the result in the store."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from unfreeze.jobs.checkpointing import BackgroundWriter, Checkpointer, Tell, resume
-from unfreeze.jobs.classification import TextClassification
 from unfreeze.jobs.companion import Alone, Companion
-from unfreeze.jobs.config import JobConfig, metric_mode
+from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.data.tokenizer import decoder, load_tokenizer
 from unfreeze.jobs.finish import finish
 from unfreeze.jobs.inputs import Inputs, default_precision, gather_inputs
 from unfreeze.jobs.loop import train
@@ -19,7 +19,6 @@ from unfreeze.jobs.phases import plan_phases
 from unfreeze.jobs.portable import PortableState
 from unfreeze.jobs.progress import Progress
 from unfreeze.jobs.run import Run
-from unfreeze.jobs.tokenizer import load_tokenizer
 from unfreeze.jobs.zero import deepspeed_config, plan_batches
 from unfreeze.storage import CheckpointStore, ObjectStore, checkpoint_id, open_store
 
@@ -98,29 +97,38 @@ def open_run(
     batches = plan_batches(
         job.training.batch_size, dist.get_world_size(), job.training.micro_batch_size
     )
-    pad_id = load_tokenizer(inputs.located, job.model).pad_token_id
+    tokenizer, task = load_tokenizer(inputs.located, job.model), inputs.task
+
+    def build() -> nn.Module:
+        model = build_model(
+            inputs.located,
+            job.model,
+            task,
+            seed=job.training.seed,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        for text in task.check_model(model):
+            if text not in inputs.data.warnings:
+                inputs.data.warnings.append(text)
+                tell("warning", text=text)
+        return model
+
     return Run(
         job=job,
         phases=plan_phases(job, inputs.model_plan.names, inputs.steps_per_epoch),
         model_plan=inputs.model_plan,
         data=inputs.data,
         batches=batches,
-        task=TextClassification(inputs.data.labels),
+        task=task,
         deepspeed=deepspeed_config(job, batches, precision, on_gpu=torch.cuda.is_available()),
-        build_model=partial(
-            build_model,
-            inputs.located,
-            job.model,
-            inputs.data.labels,
-            seed=job.training.seed,
-            pad_token_id=pad_id,
-        ),
-        pad_id=pad_id,
+        build_model=build,
+        pad_id=tokenizer.pad_token_id,
+        decode=decoder(tokenizer),
         checkpointer=Checkpointer(
             CheckpointStore(store),
             keep_latest=job.checkpoints.keep_latest,
             keep_best=job.checkpoints.keep_best,
-            mode=metric_mode(job),
+            mode=job.mode,
             settings=inputs.settings,
             tell=tell,
             writer=writer,

@@ -3,7 +3,7 @@
 Knows neither Ray nor torch. The embedded server is `unfreeze.storage.embedded`.
 """
 
-from unfreeze.storage.address import fetch_uri, open_store
+from unfreeze.storage.address import fetch_uri, is_glob, open_store
 from unfreeze.storage.checkpoints import CheckpointStore, PutBlob, checkpoint_id
 from unfreeze.storage.errors import (
     BucketNotFound,
@@ -46,6 +46,7 @@ __all__ = [
     "check_reachable",
     "checkpoint_id",
     "fetch_uri",
+    "is_glob",
     "open_store",
     "retry",
     "to_keep",

@@ -2,6 +2,8 @@
 
 import logging
 import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -15,6 +17,7 @@ EMBEDDED = "embedded"
 """The endpoint that means the S3 server of this machine, see embedded.py."""
 
 log = logging.getLogger(__name__)
+_WILDCARD = re.compile(r"[*?\[]")
 
 
 def open_store(
@@ -39,10 +42,12 @@ def open_store(
 
 
 def fetch_uri(uri: str, folder: Path, endpoint: str | None = None) -> list[Path]:
-    """Download an s3:// object, or all objects below an s3:// "folder", into `folder`.
+    """Download an s3:// object, or all objects below an s3:// "folder", into `folder`; or those
+    that match a pattern such as s3://bucket/reviews/*.jsonl (** stands for any folders).
 
-    Returns the files; below a "folder" they keep their relative names. Raises ObjectNotFound if
-    there is nothing at `uri`, and InvalidUri before any download if a name would leave `folder`.
+    Returns the files; below a "folder", or what stands before a pattern, they keep their relative
+    names. Raises ObjectNotFound if there is nothing at `uri`, and InvalidUri before any download if
+    a name would leave `folder`.
     """
     if not uri.startswith("s3://"):
         raise InvalidUri(
@@ -50,9 +55,15 @@ def fetch_uri(uri: str, folder: Path, endpoint: str | None = None) -> list[Path]
         )
     bucket, key = _split_s3(uri)
     store = _s3_store(bucket, "", endpoint, DEFAULT_POLICY, make_bucket=False)
-    below = f"{key}/" if key else ""
+    is_pattern = is_glob(key)
+    folder_of_key = _WILDCARD.split(key)[0].rpartition("/")[0] if is_pattern else key
+    below = f"{folder_of_key}/" if folder_of_key else ""
     names = [info.key for info in store.list(below)]
-    if not names and key:
+    if is_pattern:
+        names = [name for name in names if _matches(name.split("/"), key.split("/"))]
+        if not names:
+            raise ObjectNotFound(f"{uri}: no object matches")
+    elif not names and key:
         below, names = "".join(key.rpartition("/")[:2]), [key]
     targets = [folder / check_key(name.removeprefix(below)) for name in names]
     if not targets:
@@ -60,6 +71,20 @@ def fetch_uri(uri: str, folder: Path, endpoint: str | None = None) -> list[Path]
     for name, target in zip(names, targets, strict=True):
         store.fetch(name, target)
     return targets
+
+
+def is_glob(path: str) -> bool:
+    """Whether it has wildcards: *, ? or [...]."""
+    return _WILDCARD.search(path) is not None
+
+
+def _matches(name: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Part by part, as paths match; ** is any number of parts."""
+    if not pattern or not name:
+        return not name and all(part == "**" for part in pattern)
+    if pattern[0] == "**":
+        return _matches(name, pattern[1:]) or _matches(name[1:], pattern)
+    return fnmatchcase(name[0], pattern[0]) and _matches(name[1:], pattern[1:])
 
 
 def _s3_store(

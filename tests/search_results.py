@@ -90,7 +90,6 @@ def a_result_of(trials: list[Data], **changes: Any) -> Data:
         },
         "lanes": {"count": 2, "workers": 1, "restarts": 0},
         "seconds": 754.2,
-        "labels": ["negative", "positive"],
         "rows": {"train": 1280, "validation": 424, "test": 1061},
         "job": {"name": "reviews-search", "model": {"path": "mini-lm"}},
         "versions": {"torch": "2.13.0", "ray": "2.60.0"},

@@ -8,19 +8,26 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 import torch.distributed as dist
 
+from unfreeze.jobs import worker
 from unfreeze.jobs.checkpointing import BackgroundWriter
 from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.data.token_store import Split
 from unfreeze.jobs.engine import PhaseEngine
+from unfreeze.jobs.finish import keep_all, settled, untrained_model
 from unfreeze.jobs.inputs import gather_inputs
 from unfreeze.jobs.job_file import parse_job
 from unfreeze.jobs.loop import train_step
+from unfreeze.jobs.metrics import scores_of
 from unfreeze.jobs.portable import WEIGHT, PortableState
 from unfreeze.jobs.progress import Progress
 from unfreeze.jobs.run import Run
+from unfreeze.jobs.tasks.task import Arrays
+from unfreeze.jobs.tasks.text_classification import TextClassification
 from unfreeze.jobs.worker import keep_quiet, open_run, run_worker
 from unfreeze.storage import RetryingStore, StoreUnavailable, open_store
 
@@ -32,7 +39,8 @@ class Stopped(Exception):
 def run(settings: dict[str, Any], stop_after: int | None = None) -> list[dict[str, Any]]:
     """The job, from start or checkpoint to its end; what rank 0 told.
 
-    `stop_after`: raise after the step of this number, on all ranks, when its checkpoint is there.
+    `stop_after`: raise after the step of this number, on all ranks; what was being written to the
+    store then is written when this returns.
     """
     told: list[dict[str, Any]] = []
     job = parse_job(settings)
@@ -44,11 +52,14 @@ def run(settings: dict[str, Any], stop_after: int | None = None) -> list[dict[st
         if taken == stop_after:
             raise Stopped
 
-    try:
-        with _before_steps(stop):
-            run_worker(job, tell)
-    except Stopped:
-        dist.barrier()
+    with _known_writers() as writers:
+        try:
+            with _before_steps(stop):
+                run_worker(job, tell)
+        except Stopped:
+            for writer in writers:
+                writer.join()
+            dist.barrier()
     return told
 
 
@@ -87,6 +98,30 @@ def run_in_fp16(settings: dict[str, Any], stop_after: int | None = None) -> list
         return run(settings, stop_after)
     finally:
         accelerator.is_fp16_supported = original  # type: ignore[method-assign]
+
+
+def run_and_learn_more(settings: dict[str, Any]) -> None:
+    """`run`, with a task that takes other names for its labels from the validation rows."""
+    original = TextClassification.finish
+
+    def finish(task: TextClassification, kept: Arrays, split: Split) -> Any:
+        return {"labels": ["low", "high"]}, {"logits": float(len(kept["logits"]))}
+
+    TextClassification.finish = finish  # type: ignore[method-assign]
+    try:
+        run(settings)
+    finally:
+        TextClassification.finish = original  # type: ignore[method-assign]
+
+
+def untrained_scores(settings: dict[str, Any]) -> dict[str, float]:
+    """What the pretrained model scores on the validation rows; a new head is as it was made."""
+    run = _open(parse_job(settings))
+    split = run.data.splits["validation"]
+    kept = keep_all(run, untrained_model(run), "validation")
+    task, _ = settled(run, kept)
+    statistics = task.statistics(kept, split, np.arange(split.units), run.decode)
+    return scores_of(task.metrics, statistics)
 
 
 def weights_after_phases(settings: dict[str, Any]) -> list[dict[str, torch.Tensor]]:
@@ -163,6 +198,23 @@ def run_until_store_ends(
             return run_on_store(settings, environment)
     finally:
         RetryingStore.put = original  # type: ignore[method-assign]
+
+
+@contextmanager
+def _known_writers() -> Iterator[list[BackgroundWriter]]:
+    """The writers that jobs make meanwhile."""
+    made: list[BackgroundWriter] = []
+
+    class Known(BackgroundWriter):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    worker.BackgroundWriter = Known  # type: ignore[misc]
+    try:
+        yield made
+    finally:
+        worker.BackgroundWriter = BackgroundWriter  # type: ignore[misc]
 
 
 @contextmanager

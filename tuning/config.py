@@ -13,8 +13,9 @@ from pydantic import (
     model_validator,
 )
 
-from unfreeze.jobs.config import Mode, Settings
 from unfreeze.jobs.lengths import Length, Span
+from unfreeze.jobs.metrics import Mode
+from unfreeze.jobs.settings import Settings
 
 Searcher = Literal["random", "grid", "optuna"]
 Kind = Literal["choice", "uniform", "loguniform", "randint"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unfreeze.jobs.config import Mode
+from unfreeze.jobs.metrics import Mode
 
 
 def expected_best(values: Sequence[float], mode: Mode) -> list[float]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 
-from unfreeze.jobs.config import JobConfig, Mode
+from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.estimate import Estimate, estimate
+from unfreeze.jobs.metrics import Floats, Metric, Mode, from_bytes
 from unfreeze.storage import ObjectExists, ObjectNotFound, ObjectStore
 from unfreeze.tuning.broker_actor import BrokerHandle
 from unfreeze.tuning.errors import NoTrialFinished
-from unfreeze.tuning.estimate import Estimate, estimate
-from unfreeze.tuning.files import FINALISTS, LOGITS, RECORD, TESTS
+from unfreeze.tuning.files import BEFORE_STATISTICS, FINALISTS, RECORD, STATISTICS, TESTS
 from unfreeze.tuning.orders import Order
 from unfreeze.tuning.search_file import Search
 from unfreeze.tuning.selection import Choice, Finalist, choose
@@ -75,7 +75,7 @@ class Finals:
         first = search.job.training.seed + 1
         self.seeds = tuple(range(first, first + search.config.finalists.seeds))
 
-    def run(self, finalists: Sequence[Trial], label_ids: np.ndarray, wait: Wait) -> list[Contender]:
+    def run(self, finalists: Sequence[Trial], metric: Metric, wait: Wait) -> list[Contender]:
         """Every finalist with every seed; those of which no seed failed.
 
         The seeds are not those of the search: that one was selected for.
@@ -84,7 +84,7 @@ class Finals:
         for order in todo:
             self._broker.ask("submit", order)
         wait([order.id for order in todo])
-        found = [self._contender(trial, label_ids) for trial in finalists]
+        found = [self._contender(trial, metric) for trial in finalists]
         contenders = [contender for contender in found if contender]
         if not contenders:
             raise NoTrialFinished("every finalist failed with other seeds")
@@ -128,9 +128,23 @@ class Finals:
         wait([order.id for order in orders])
         return len(list(self._root.list(f"{TESTS}/")))
 
-    def logits(self, contender: Contender, name: str) -> np.ndarray:
-        """[seeds, rows, labels]; `name` is LOGITS (validation rows) or TEST_LOGITS."""
-        return np.stack([read_logits(self._root, place, name) for place in contender.places])
+    def statistics(self, contender: Contender, name: str) -> Floats:
+        """[seeds, rows, k]; `name` is STATISTICS (validation rows) or TEST_STATISTICS."""
+        return np.stack([read_statistics(self._root, place, name) for place in contender.places])
+
+    def sides(
+        self, winner: Contender, default: Contender | None, name: str
+    ) -> tuple[Floats, Floats | None]:
+        """`statistics` of the winner and the default: the same array twice if they are one."""
+        found = self.statistics(winner, name)
+        if default is None or default is winner:
+            return found, found if default else None
+        return found, self.statistics(default, name)
+
+    def before(self, winner: Contender) -> Floats:
+        """Statistics of the general rows, [rows, k], before anything was trained."""
+        place = winner.places[best_seed(winner, self._search.mode)]
+        return read_statistics(self._root, place, BEFORE_STATISTICS)
 
     def job_of_winner(self, winner: Contender) -> JobConfig:
         """The job that trains the exported model, under a name of its own."""
@@ -163,7 +177,7 @@ class Finals:
         training = job.training.model_copy(update={"seed": seed})
         return job.model_copy(update={"training": training})
 
-    def _contender(self, trial: Trial, label_ids: np.ndarray) -> Contender | None:
+    def _contender(self, trial: Trial, metric: Metric) -> Contender | None:
         places = tuple(_place(trial, seed) for seed in self.seeds)
         try:
             records = [json.loads(self._root.get(f"{place}/{RECORD}")) for place in places]
@@ -171,8 +185,8 @@ class Finals:
             return None
         if any(record["state"] != "finished" or not record["best"] for record in records):
             return None
-        logits = np.stack([read_logits(self._root, place, LOGITS) for place in places])
-        found = estimate(self._search.metric, logits, label_ids, seed=0)
+        every = np.stack([read_statistics(self._root, place, STATISTICS) for place in places])
+        found = estimate(metric, every, seed=0)
         return Contender(trial, self.seeds, places, records[0]["freeze"]["share"], found)
 
     def _has(self, key: str) -> bool:
@@ -185,10 +199,9 @@ def best_seed(contender: Contender, mode: Mode) -> int:
     return int(np.argmax(values) if mode == "max" else np.argmin(values))
 
 
-def read_logits(root: ObjectStore, place: str, name: str) -> np.ndarray:
-    """[rows, labels]. Raises ObjectNotFound."""
-    logits: np.ndarray = safetensors.numpy.load(root.get(f"{place}/{name}"))["logits"]
-    return logits
+def read_statistics(root: ObjectStore, place: str, name: str) -> Floats:
+    """[rows, k]. Raises ObjectNotFound."""
+    return from_bytes(root.get(f"{place}/{name}"))
 
 
 def _place(trial: Trial, seed: int) -> str:

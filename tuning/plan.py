@@ -133,7 +133,7 @@ def plan_search(search: Search, have: Resources) -> SearchPlan:
         shared_places=tuple(shared_places(planned)),
         finalists=final.top,
         seeds=final.seeds,
-        rows={name: len(split) for name, split in inputs.data.splits.items()},
+        rows={name: split.units for name, split in inputs.data.splits.items()},
         warnings=(*inputs.data.warnings, *mistakes),
     )
 

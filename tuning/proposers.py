@@ -13,7 +13,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from unfreeze.jobs.config import Mode
+from unfreeze.jobs.metrics import Mode
 from unfreeze.tuning.space import Space, settings_key
 
 State = Literal["finished", "stopped", "failed"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from unfreeze.jobs.config import Mode
+from unfreeze.jobs.metrics import Mode
 from unfreeze.jobs.phases import Phase
 from unfreeze.tuning.freezing import Freeze, epochs_since_unfreezing
 from unfreeze.tuning.orders import Outcome

@@ -20,6 +20,7 @@ from unfreeze.tuning.grouping import Data, best_metric, blocks_frozen, epochs_fr
 from unfreeze.tuning.verdict import between, plural
 
 MAX_COLUMNS = 6  # settings with a column of their own in the table of trials
+GENERAL_SIDES = ("before", "default", "winner")
 STATES = ("finished", "stopped", "failed")
 
 
@@ -34,6 +35,7 @@ def build_report(result: Data) -> str:
         cards=_cards(result),
         dimensions=[_dimension(key, dim) for key, dim in result["space"].items()],
         finalists=[_finalist(finalist, result["metric"]) for finalist in result["finalists"]],
+        general=_general(result),
         keys=_columns(result),
         rows=[_row(trial, result) for trial in result["trials"]],
         budget=_budget_sentence(charts["budget"], result["metric"]),
@@ -231,6 +233,19 @@ def _finalist(finalist: Data, metric: str) -> dict[str, Any]:
         "seeds": len(finalist["seeds"]),
         "frozen": percent(finalist["frozen_share"]),
     }
+
+
+def _general(result: Data) -> list[dict[str, str]]:
+    """A row for each metric of the general rows: before anything was trained, and after."""
+    general = result.get("general")
+    if not general:
+        return []
+    sides = {side: (general.get(side) or {}).get("scores", {}) for side in GENERAL_SIDES}
+    return [
+        {"metric": title(name)}
+        | {side: score(finite(scores.get(name)), name) for side, scores in sides.items()}
+        for name in sides["winner"]
+    ]
 
 
 def _row(trial: Data, result: Data) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """result.json of a search, put together from what trials and finalists left (pure)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from unfreeze.tuning.estimate import difference, estimate
+from unfreeze.jobs.estimate import difference, estimate
+from unfreeze.jobs.metrics import Floats, Metric, scores_of
 from unfreeze.tuning.expected_best import expected_best
 from unfreeze.tuning.finalists import Contender, best_seed
 from unfreeze.tuning.optimism import optimism
@@ -67,46 +69,64 @@ def winner_entry(winner: Contender, choice: Choice, search: Search) -> dict[str,
 
 
 def test_entry(
-    search: Search,
-    winner: np.ndarray,
-    default: np.ndarray | None,
-    label_ids: np.ndarray,
-    scores: Any,
+    metric: Metric,
+    winner: Floats,
+    default: Floats | None,
+    metrics: Sequence[Metric],
     touches: int,
 ) -> dict[str, Any]:
-    """`test` of result.json. `winner` and `default`: logits [seeds, rows, labels] of the test rows.
+    """`test` of result.json. `winner` and `default`: statistics [seeds, rows, k] of the test rows.
 
-    `scores`: logits, label ids -> all metrics. `default` is None if the default failed.
+    `metrics`: all that the task has. `default` is None if the default failed.
     """
-
-    def side(logits: np.ndarray) -> dict[str, Any]:
-        found = estimate(search.metric, logits, label_ids, seed=0)
-        every = [scores(part, label_ids) for part in logits]
-        return {
-            "metric": found.mean,
-            "interval": list(found.interval),
-            "per_seed": list(found.per_seed),
-            "scores": {name: float(np.mean([s[name] for s in every])) for name in every[0]},
-        }
-
-    entry: dict[str, Any] = {"rows": len(label_ids), "touches": touches, "winner": side(winner)}
+    side = partial(_side, metric, metrics)
+    entry: dict[str, Any] = {"rows": winner.shape[1], "touches": touches, "winner": side(winner)}
     if default is None:
         return entry | {"default": None, "difference": None}
     if default is winner:
         return entry | {"default": side(winner), "difference": {"metric": 0.0, "interval": [0, 0]}}
-    gain = difference(search.metric, winner, default, label_ids, seed=0)
+    gain = difference(metric, winner, default, seed=0)
     return entry | {
         "default": side(default),
         "difference": {"metric": gain.mean, "interval": list(gain.interval)},
     }
 
 
-def optimism_entry(
-    search: Search, logits: Sequence[np.ndarray], label_ids: np.ndarray
+def general_entry(
+    metric: Metric,
+    before: Floats,
+    winner: Floats,
+    default: Floats | None,
+    metrics: Sequence[Metric],
 ) -> dict[str, Any]:
-    """`optimism` of result.json, from the validation logits of every finished trial."""
+    """`general` of result.json: rows of another kind, which show what was forgotten.
+
+    As in `test_entry`; `before` is of the pretrained model, [rows, k].
+    """
+    return {
+        "rows": len(before),
+        "before": _side(metric, metrics, before[None]),
+        "winner": _side(metric, metrics, winner),
+        "default": None if default is None else _side(metric, metrics, default),
+    }
+
+
+def _side(metric: Metric, metrics: Sequence[Metric], statistics: Floats) -> dict[str, Any]:
+    found = estimate(metric, statistics, seed=0)
+    every = [scores_of(metrics, part) for part in statistics]
+    known = [name for name in every[0] if all(name in scores for scores in every)]
+    return {
+        "metric": found.mean,
+        "interval": list(found.interval),
+        "per_seed": list(found.per_seed),
+        "scores": {name: float(np.mean([s[name] for s in every])) for name in known},
+    }
+
+
+def optimism_entry(metric: Metric, trials: Iterable[Floats]) -> dict[str, Any]:
+    """`optimism` of result.json, from the validation statistics of every finished trial."""
     resamples = 1000
-    found = optimism(search.metric, logits, label_ids, search.mode, resamples=resamples, seed=0)
+    found = optimism(metric, trials, resamples=resamples, seed=0)
     return {
         "apparent": found.apparent,
         "corrected": found.corrected,

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from unfreeze.cluster import cluster_resources, connect, local_resources
-from unfreeze.jobs.classification import TextClassification
 from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.data.checks import GENERAL
 from unfreeze.jobs.errors import ConfigError
 from unfreeze.jobs.finish import versions
 from unfreeze.jobs.identity import changed_settings, flat
@@ -23,15 +23,17 @@ from unfreeze.storage import ObjectNotFound, ObjectStore, check_reachable, open_
 from unfreeze.tuning.broker_actor import BrokerHandle
 from unfreeze.tuning.files import (
     BEST_JOB,
-    LOGITS,
+    FORMAT,
+    GENERAL_STATISTICS,
     PREFIXES,
     REPORT,
     RESULT,
     SEARCH,
-    TEST_LOGITS,
+    STATISTICS,
+    TEST_STATISTICS,
     root_of,
 )
-from unfreeze.tuning.finalists import Finals, pick_trials, read_logits
+from unfreeze.tuning.finalists import Finals, pick_trials, read_statistics
 from unfreeze.tuning.lanes import Lanes, count_lanes, workers_of_lane
 from unfreeze.tuning.live import Live
 from unfreeze.tuning.loggers import check_loggers
@@ -39,6 +41,7 @@ from unfreeze.tuning.proposers import GridProposer, OptunaProposer, Proposer, Ra
 from unfreeze.tuning.result import (
     expected_best_entry,
     finalist_entries,
+    general_entry,
     optimism_entry,
     saved_entry,
     test_entry,
@@ -91,7 +94,7 @@ def run_search(
         return SearchResult(root.uri, finished, was_finished=True)
     for warning in inputs.data.warnings:
         show({"kind": "warning", "text": warning})
-    show({"kind": "checked", "rows": {name: len(s) for name, s in inputs.data.splits.items()}})
+    show({"kind": "checked", **inputs.counted})
     with connect(address):
         result = _run(search, inputs, forks, root, show)
     result["seconds"] = time.monotonic() - began
@@ -134,8 +137,12 @@ def _finished(root: ObjectStore, search: Search) -> dict[str, Any] | None:
     try:
         before = yaml.safe_load(root.get(SEARCH))
     except ObjectNotFound:
-        root.put(SEARCH, yaml.safe_dump(now, sort_keys=False).encode())
+        written = yaml.safe_dump({"format": FORMAT, **now}, sort_keys=False)
+        root.put(SEARCH, written.encode())
         return None
+    if before.pop("format", None) != FORMAT:
+        text = "was begun by another version, which left other files; give the search another name"
+        raise ConfigError(f"{root.uri} {text}")
     changes = changed_settings(flat(before), flat(now))
     if changes:
         raise ConfigError(
@@ -210,31 +217,26 @@ def _decide(
     written = {trial.id: record for trial, record in read_trials(root) if record}
     records = {id: written[id] for id in trials.all if id in written}
     top = search.config.finalists.top
-    splits = inputs.data.splits
-    label_ids = splits["validation"].label_ids
+    splits, metrics = inputs.data.splits, inputs.task.metrics
+    metric = next(each for each in metrics if each.name == search.metric)
     picked = pick_trials(records, trials.all, top, search.mode)
     live.begin("finalists", [order.id for trial in picked for order in finals.orders(trial)])
-    contenders = finals.run(picked, label_ids, live.wait_for)
+    contenders = finals.run(picked, metric, live.wait_for)
     choice = finals.choose(contenders)
     winner = next(c for c in contenders if c.trial.id == choice.winner)
     default = next((c for c in contenders if c.trial.is_default), None)
     live.begin("judging", [])
     touches = finals.judge(winner, default, live.wait_for)
     root.put(BEST_JOB, job_yaml(finals.job_of_winner(winner)))
-    test = None
+    test = general = None
     if "test" in splits:
-        of_winner = finals.logits(winner, TEST_LOGITS)
-        of_default = finals.logits(default, TEST_LOGITS) if default else None
-        test = test_entry(
-            search,
-            of_winner,
-            of_winner if default is winner else of_default,
-            splits["test"].label_ids,
-            TextClassification(inputs.data.labels).metrics,
-            touches,
-        )
+        sides = finals.sides(winner, default, TEST_STATISTICS)
+        test = test_entry(metric, *sides, metrics, touches)
+    if GENERAL in splits:
+        sides = finals.sides(winner, default, GENERAL_STATISTICS)
+        general = general_entry(metric, finals.before(winner), *sides, metrics)
     finished = [id for id, r in records.items() if r["state"] == "finished" and r["best"]]
-    logits = [read_logits(root, trials.all[id].place, LOGITS) for id in finished]
+    statistics = (read_statistics(root, trials.all[id].place, STATISTICS) for id in finished)
     result = {
         "name": search.config.name,
         "kind": "search",
@@ -250,11 +252,12 @@ def _decide(
         "finalists": finalist_entries(contenders, choice, search.mode),
         "winner": winner_entry(winner, choice, search),
         "test": test,
-        "optimism": optimism_entry(search, logits, label_ids),
+        "general": general,
+        "optimism": optimism_entry(metric, statistics),
         "expected_best": expected_best_entry(records, search),
         "saved": saved_entry(records, len(known_prefixes(root))),
-        "labels": inputs.data.labels,
-        "rows": {name: len(split) for name, split in splits.items()},
+        "rows": {name: split.units for name, split in splits.items()},
+        "unit_name": inputs.task.unit_name,
         "job": search.job.to_data(),
         "versions": versions(),
     }

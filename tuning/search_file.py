@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,10 @@ import yaml
 from pydantic import ValidationError
 
 from unfreeze.jobs import ConfigError, JobConfig, parse_job
-from unfreeze.jobs.config import Mode, metric_mode
 from unfreeze.jobs.job_file import apply_overrides, job_schema, mistake_lines, read_yaml
+from unfreeze.jobs.metrics import Mode
+from unfreeze.jobs.nearest import nearest
+from unfreeze.jobs.tasks import open_task
 from unfreeze.tuning.config import KINDS, Dimension, SearchConfig
 from unfreeze.tuning.space import Space, extremes, reasons_against_grid, with_settings
 
@@ -35,7 +36,8 @@ _NEVER_SEARCHED = {
     "training.metric": "trials must be compared by the same metric; set metric for all of them",
     "freeze_epochs": "search phases.0.for instead",
 }
-_SEARCHED_ALL_THE_SAME = ("data.max_length",)
+_CUTS_EXAMPLES = ("data.max_length", "model", "model.path", "model.revision")
+"""For tasks whose examples are cut out of the stream of all rows."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,12 @@ class Search:
     @property
     def metric(self) -> str:
         """Validation metric that trials are compared by, such as "accuracy"."""
-        return self.job.training.metric
+        return self.job.metric
 
     @property
     def mode(self) -> Mode:
         """Whether more of the metric is better."""
-        return metric_mode(self.job)
+        return self.job.mode
 
     @property
     def trials(self) -> int:
@@ -173,8 +175,8 @@ def _job_file(given: str, folder: Path | None) -> Path:
     if found:
         return found
     there = {file.name for place in places for file in place.parent.glob("*.yaml")}
-    near = get_close_matches(Path(given).name, sorted(there), 1, 0.5)
-    hint = f"; did you mean {Path(given).parent / near[0]}?" if near else ""
+    near = nearest(Path(given).name, sorted(there))
+    hint = f"; did you mean {Path(given).parent / near}?" if near else ""
     raise ConfigError(f"{given}: no such file{hint}")
 
 
@@ -186,11 +188,11 @@ def _line_of_job(line: str, metric: str | None) -> str:
 
 
 def _disagreeing_mode(mode: Any, job: JobConfig) -> list[str]:
-    right = metric_mode(job)
+    right = job.mode
     if mode not in ("max", "min") or mode == right:
         return []
     better = "higher" if right == "max" else "lower"
-    return [f"mode: {job.training.metric} is better when {better}, so {right}, got {mode!r}"]
+    return [f"mode: {job.metric} is better when {better}, so {right}, got {mode!r}"]
 
 
 def _endless_grid(config: SearchConfig, space: Space) -> list[str]:
@@ -219,7 +221,7 @@ def _space(data: Any, job: JobConfig | None, searcher: Any) -> tuple[Space | Non
     for key, dimension in dimensions.items():
         if searcher == "grid":
             mistakes += reasons_against_grid(key, dimension)
-        if reason := _reason_against(key):
+        if reason := _reason_against(key, job):
             mistakes.append(f"space.{key}: {reason}")
         elif job and (space or not dimension.when):
             condition = space.condition_of(key) if space else {}
@@ -227,9 +229,11 @@ def _space(data: Any, job: JobConfig | None, searcher: Any) -> tuple[Space | Non
     return space, mistakes
 
 
-def _reason_against(key: str) -> str | None:
+def _reason_against(key: str, job: JobConfig | None) -> str | None:
     """Why the setting cannot be searched; None if it can."""
-    if key in _SEARCHED_ALL_THE_SAME:
+    if key in _CUTS_EXAMPLES and job and open_task(job.task).pack(job.data.max_length or 1):
+        return "it decides where examples are cut out of the text; " + _SAME_ROWS
+    if key == "data.max_length":
         return None
     if key in _NEVER_SEARCHED:
         return _NEVER_SEARCHED[key]

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unfreeze.jobs.config import Mode
-from unfreeze.tuning.estimate import Estimate
+from unfreeze.jobs.estimate import Estimate
+from unfreeze.jobs.metrics import Mode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, Protocol
 
 import yaml
@@ -12,6 +11,7 @@ import yaml
 from unfreeze.jobs import ConfigError, JobConfig, parse_job
 from unfreeze.jobs.config import Plateau
 from unfreeze.jobs.lengths import Span, parse_span
+from unfreeze.jobs.nearest import nearest
 from unfreeze.tuning.config import Dimension
 
 _FREEZE_LENGTH = re.compile(r"phases\.(\d+)\.for")
@@ -163,8 +163,8 @@ class Space:
         for other, values in (dimension.when or {}).items():
             where = f"space.{key}.when.{other}"
             if other not in self.dimensions:
-                near = get_close_matches(other, [k for k in self.dimensions if k != key], 1, 0.5)
-                hint = f"; did you mean {near[0]}?" if near else ""
+                near = nearest(other, (k for k in self.dimensions if k != key))
+                hint = f"; did you mean {near}?" if near else ""
                 yield f"{where}: the space has no such key{hint}"
             elif self.dimensions[other].kind in ("uniform", "loguniform"):
                 yield f"{where}: only a choice or a randint can be a condition"

@@ -6,21 +6,35 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Protocol
 
-import safetensors.numpy
+import numpy as np
 import torch
 import torch.distributed as dist
+from torch import nn
 
-from unfreeze.jobs.checkpointing import BEST_LOGITS_FILE, BackgroundWriter
+from unfreeze.jobs.checkpointing import BEST_STATISTICS_FILE, BackgroundWriter
 from unfreeze.jobs.companion import Fork, Signals
 from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.data.checks import GENERAL
 from unfreeze.jobs.errors import LossNotFinite, RunStopped
-from unfreeze.jobs.finish import best_model, export, logits_of
+from unfreeze.jobs.finish import best_model, export, keep_all, settled, untrained_model
 from unfreeze.jobs.inputs import Inputs, gather_inputs, inputs_for
+from unfreeze.jobs.metrics import to_bytes
 from unfreeze.jobs.progress import Progress
 from unfreeze.jobs.run import Run
+from unfreeze.jobs.tasks.task import Task
 from unfreeze.jobs.worker import keep_quiet, open_run, train_to_the_end
 from unfreeze.storage import CheckpointStore, ObjectStore, StorageError
-from unfreeze.tuning.files import LOGITS, METRICS, PREFIXES, RECORD, TEST_LOGITS, root_of
+from unfreeze.tuning.files import (
+    BEFORE_STATISTICS,
+    GENERAL_STATISTICS,
+    LEARNED,
+    METRICS,
+    PREFIXES,
+    RECORD,
+    STATISTICS,
+    TEST_STATISTICS,
+    root_of,
+)
 from unfreeze.tuning.freezing import freeze_of
 from unfreeze.tuning.orders import Assignment, Outcome, State
 from unfreeze.tuning.record import make_record, report_line, validation_lines
@@ -115,7 +129,7 @@ class TrialCompanion:
             assert self.run
             lines = lines_of(self.run)
             for line in lines[self._reported :]:
-                self._line.report(report_line(line, self.run.job.training.metric, self.run.mode))
+                self._line.report(report_line(line, self.run.job.metric, self.run.job.mode))
             self._reported = len(lines)
 
 
@@ -183,15 +197,15 @@ def _leave_record(run: Run, outcome: Outcome, place: ObjectStore) -> None:
     record = make_record(
         outcome,
         lines_of(run),
-        metric=run.job.training.metric,
-        mode=run.mode,
+        metric=run.job.metric,
+        mode=run.job.mode,
         freeze=freeze_of(run.phases, run.model_plan.sizes, run.steps_per_epoch),
         learning_rate=[phase for phase in run.phases if phase.max_steps][-1].learning_rate,
     )
     place.put(METRICS, run.metrics_bytes())
     notes = run.notes()
-    if BEST_LOGITS_FILE in notes:
-        place.put(LOGITS, notes[BEST_LOGITS_FILE])
+    if BEST_STATISTICS_FILE in notes:
+        place.put(STATISTICS, notes[BEST_STATISTICS_FILE])
     place.put(RECORD, json.dumps(record).encode())
 
 
@@ -209,12 +223,25 @@ def _judge(assignment: Assignment, bench: Bench, root: ObjectStore) -> Outcome:
     inputs = bench.inputs(order.job)
     place = root.under(order.place)
     run = open_run(inputs, keep_quiet, place, bench.writer)
+    if order.exports and GENERAL in run.data.splits:
+        _leave_statistics(run, run.task, untrained_model(run), GENERAL, place, BEFORE_STATISTICS)
     model, _ = best_model(run)
-    if "test" in run.data.splits:
-        logits = logits_of(run, model, "test")
-        if dist.get_rank() == 0:
-            place.put(TEST_LOGITS, safetensors.numpy.save({"logits": logits}))
+    task, _ = settled(run, keep_all(run, model, "validation"))
+    for split, file in (("test", TEST_STATISTICS), (GENERAL, GENERAL_STATISTICS)):
+        if split in run.data.splits:
+            _leave_statistics(run, task, model, split, place, file)
     if order.exports and dist.get_rank() == 0:
-        export(run, model, inputs, root)
+        export(run, model, inputs, root, task.configuration())
+        root.put(LEARNED, json.dumps(task.learned).encode())
     dist.barrier()
     return Outcome("finished", "judged", {"cost": {"seconds": time.monotonic() - began}})
+
+
+def _leave_statistics(
+    run: Run, task: Task, model: nn.Module, name: str, place: ObjectStore, file: str
+) -> None:
+    """Of all units of a split, by the task with all that it has learned. A collective call."""
+    kept, split = keep_all(run, model, name), run.data.splits[name]
+    statistics = task.statistics(kept, split, np.arange(split.units), run.decode)
+    if dist.get_rank() == 0:
+        place.put(file, to_bytes(statistics))

@@ -15,7 +15,7 @@ from ray.tune import Callback
 from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule, TrialScheduler
 from ray.tune.search import Searcher
 
-from unfreeze.jobs.config import Mode
+from unfreeze.jobs.metrics import Mode
 from unfreeze.tuning.broker_actor import BrokerHandle
 from unfreeze.tuning.loggers import loggers
 from unfreeze.tuning.search_file import Search

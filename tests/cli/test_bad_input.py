@@ -40,7 +40,19 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
         {"scale": {"workers": 1, "gpus_per_worker": 99}},
         r"scale.workers: 1 workers need 1 CPUs and 99 GPUs; the cluster has",
     ),
-    ({"task": "guessing"}, r"task: input should be 'text-classification', got 'guessing'$"),
+    (
+        {"task": "text-clasification"},
+        r"task: there is no task 'text-clasification'; did you mean text-classification\?$",
+    ),
+    (
+        {"data": {"columns": {"lable": "stars"}}},
+        r"data.columns.lable: text-classification has no such column; did you mean label\?$",
+    ),
+    (
+        {"data": {"columns": {"label": "stars"}, "validation": 0.2, "test": 0.1}},
+        r"data.train: column 'stars' \(label\) is missing; there are: text, label$",
+    ),
+    ({"training": {"metric": "acc"}}, r"training.metric: .* no metric 'acc'; did you mean accur"),
     ({"deepspeed": {"zero_stage": 4}}, r"zero.*stage: expected 0, 1, 2 or 3, got 4$"),
     ({"deepspeed": {"train_batch_size": 3}}, "deepspeed.train_batch_size: 3 contradicts the job"),
     ({"deepspeed": "nothing.json"}, "deepspeed: nothing.json: not a JSON file of settings"),
@@ -138,6 +150,23 @@ def test_data_that_are_not_what_their_name_says_are_refused(
     write(tmp_path / name)
     code, lines = run("train", job(**in_one_worker(data={"train": str(tmp_path / name)})))
     check_lines(lines, f"data.train: .*{name}: .*{said}")
+    assert code == 2
+    assert not (tmp_path / "runs").exists()
+
+
+def test_rows_that_do_not_fit_are_named_by_column_file_and_number(
+    run: Run, job: Callable[..., str], tmp_path: Path
+) -> None:
+    rows: list[dict[str, Any]] = [*tiny.rows(40), {"text": " ", "label": "good"}]
+    rows += [{"text": None, "label": "bad"}, {"text": "so", "label": None}]
+    file = tiny.write_rows(tmp_path / "rows.jsonl", rows)
+    data = {"train": str(file), "validation": 0.2, "test": None}
+    code, lines = run("train", job(**in_one_worker(data=data)))
+    check_lines(
+        lines,
+        r"data.train: column 'text': expected text, found none in 2 rows \(.*rows.jsonl: 41, 42\)$",
+        r"data.train: column 'label': expected a label, found none in row 43 of .*/rows.jsonl$",
+    )
     assert code == 2
     assert not (tmp_path / "runs").exists()
 

@@ -213,6 +213,6 @@ def test_durations_are_rounded_before_their_unit_is_chosen(seconds: float, text:
 
 def test_counts_and_metrics_as_people_read_them() -> None:
     assert words.count(148994) == "148,994"
-    scores = {"loss": 0.36339, "accuracy": 0.8412, "f1": 0.841, "other": 1.0}
+    scores = {"accuracy": 0.8412, "f1": 0.841, "loss": 0.36339, "rows": 1061}
     assert words.metrics(scores) == "accuracy 0.8412, f1 0.8410, loss 0.3634"
     assert words.metrics({"loss": 1.0}) == "loss 1.0000"

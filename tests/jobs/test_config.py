@@ -56,6 +56,31 @@ def test_a_lone_string_stands_for_a_path() -> None:
     assert found.deepspeed == {"config": "ds.json"}
 
 
+def test_a_lone_task_has_its_usual_options_and_they_are_written_down() -> None:
+    assert job() == job(task={"name": "text-classification"})
+    assert job().to_data()["task"] == {
+        "name": "text-classification",
+        "problem_type": "single_label",
+        "class_weights": "none",
+    }
+
+
+def test_columns_have_the_names_of_what_is_read_unless_the_job_says_otherwise() -> None:
+    assert job().columns == {"text": "text", "label": "label"}
+    columns = {"label": "stars", "text_pair": "reply"}
+    found = job(data={"train": "a", "columns": columns})
+    assert found.columns == {"text": "text", "text_pair": "reply", "label": "stars"}
+    assert list(found.columns) == ["text", "text_pair", "label"], "in the order of the task"
+    assert found.data.columns == columns
+
+
+def test_the_metric_is_the_tasks_first_unless_the_job_says_otherwise() -> None:
+    assert (job().metric, job().mode, job().training.metric) == ("accuracy", "max", "accuracy")
+    found = job(training={"metric": "loss"})
+    assert (found.metric, found.mode) == ("loss", "min")
+    assert job(training={"metric": "weighted_f1"}).mode == "max"
+
+
 def test_a_phase_may_train_one_block_or_several() -> None:
     phases = job(phases=[{"train": "head"}, {"train": ["head", "layer.1"]}]).phases
     assert [phase.train for phase in phases] == [("head",), ("head", "layer.1")]
@@ -122,6 +147,11 @@ def test_a_plateau_has_patience_and_an_end() -> None:
         ("data.validation", -0.1),
         ("data.max_length", 3),
         ("data.columns", {"txt": "a"}),
+        ("data.columns", {"text": None}),
+        ("data.columns", {3: "text"}),
+        ("data.columns", "text"),
+        ("data.on_bad_row", "ignore"),
+        ("training.metric", 3),
         ("model.dropout", 1),
         ("scale.workers", 0),
         ("scale.workers", -2),
@@ -187,6 +217,9 @@ def test_settings_cannot_be_changed_after_they_were_checked() -> None:
         {"data": {"train": "a", "validation": "b", "test": 0.2}},
         {"deepspeed": {"zero_optimization": {"stage": 3, "overlap_comm": True}}},
         {"storage": {"uri": "s3://b", "endpoint": "embedded"}, "training": {"betas": [0.9, 0.95]}},
+        {"task": {"name": "question-answering", "n_best": 3}},
+        {"data": {"train": "a", "columns": {"text_pair": "b"}, "on_bad_row": "skip"}},
+        {"training": {"metric": "f1"}},
     ],
 )
 def test_a_job_that_is_written_down_reads_as_the_same_job(changes: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """From a file and overrides to a job: every mistake in one answer, and never another error."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +105,35 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         ),
         (
             {"data": {"train": "a", "columns": {"lable": "x"}}},
-            "data.columns.lable: no such setting; did you mean label?",
+            "data.columns.lable: text-classification has no such column; did you mean label?",
         ),
+        (
+            {"data": {"train": "a", "columns": {"quux": "x"}}},
+            "data.columns.quux: text-classification has no such column; known are text, text_pair, "
+            "label",
+        ),
+        (
+            {"training": {"metric": "acuracy"}},
+            "training.metric: text-classification has no metric 'acuracy'; did you mean accuracy?",
+        ),
+        (
+            {"training": {"metric": "xyz"}},
+            "training.metric: text-classification has no metric 'xyz'; known are accuracy, f1, "
+            "weighted_f1, mcc, loss",
+        ),
+        (
+            {"task": "text-clasification"},
+            "task: there is no task 'text-clasification'; did you mean text-classification?",
+        ),
+        (
+            {"task": {"name": "text-classification", "nam": "x"}},
+            "task.nam: no such setting; did you mean name?",
+        ),
+        (
+            {"task": {"name": "question-answering", "strid": 3}},
+            "task.strid: no such setting; did you mean stride?",
+        ),
+        ({"<number>": 1}, "<number>: no such setting; did you mean name?"),
         (
             {"phases": [{"train": "head"}, {"train": "all", "leaning_rate": 1}]},
             "phases.1.leaning_rate: no such setting; did you mean learning_rate?",
@@ -134,7 +163,7 @@ def test_every_mistake_is_reported_at_once() -> None:
     found = mistakes(
         {
             "modle": "x",
-            "task": "guessing",
+            "task": "text-clasification",
             "data": {"train": "a", "validation": 2},
             "training": {"batch_size": "many", "seed": -1},
             "phases": [{"train": "head", "for": "long"}, {"train": "all", "learning_rate": -1}],
@@ -149,7 +178,7 @@ def test_every_mistake_is_reported_at_once() -> None:
         "name: missing",
         "model: missing",
         "modle: no such setting; did you mean model?",
-        "task: input should be 'text-classification', got 'guessing'",
+        "task: there is no task 'text-clasification'; did you mean text-classification?",
         "data.validation: input should be less than 1, got 2",
         "training.batch_size: input should be a valid integer, unable to parse string as an "
         "integer, got 'many'",
@@ -186,7 +215,7 @@ def test_overrides_reach_into_settings_lists_and_what_is_not_written_yet() -> No
     assert job.phases[0].train == ("head", "layer.2")
     assert job.training.seed == 3
     assert job.scale.workers is None
-    assert job.data.columns.label == "stars"
+    assert job.data.columns == {"label": "stars"}
     assert job.deepspeed == {"zero_optimization": {"stage": 3}}
     assert phases[1]["learning_rate"] == 1e-4, "what was given is not changed"
 
@@ -199,6 +228,7 @@ def test_overrides_reach_into_settings_lists_and_what_is_not_written_yet() -> No
         ("deepspeed.zero_stage=3", {"deepspeed": "ds.json"}),
         ("data.train.split=first", {"data": {"train": "a.jsonl"}}),
         ("data.test.split=first", {"data": {"train": "a.jsonl", "test": "b.jsonl"}}),
+        ("task.n_best=7", {"task": "question-answering"}),
     ],
 )
 def test_an_override_reaches_into_a_short_form(override: str, settings: dict[str, Any]) -> None:
@@ -241,3 +271,32 @@ def test_an_override_below_a_plain_value_is_a_mistake_too(override: str) -> None
     settings = {"training": {"seed": 0}, "phases": [None]}
     with pytest.raises(ConfigError):
         parse_job(SMALLEST | settings, [override])
+
+
+@pytest.mark.parametrize("task", [None, 3, [], {}, {"name": None}, {"name": ["x"]}, ""])
+def test_what_is_no_task_is_told_which_there_are(task: Any) -> None:
+    (line,) = mistakes(SMALLEST | {"task": task})
+    assert line.startswith("task: ")
+    assert "text-classification" in line
+
+
+def test_wrong_columns_and_a_wrong_metric_are_told_together_with_other_mistakes() -> None:
+    data = {"train": "a", "columns": {"txt": "b"}, "max_length": 1}
+    found = mistakes(SMALLEST | {"data": data, "training": {"metric": "f2"}})
+    assert [line.split(":")[0] for line in found] == [
+        "data.columns.txt",
+        "training.metric",
+        "data.max_length",
+    ]
+
+
+def test_reading_a_job_file_loads_nothing_that_takes_seconds() -> None:
+    code = """
+import sys
+from unfreeze.jobs.job_file import parse_job
+parse_job({"name": "a", "model": "m", "task": "text-classification", "data": {"train": "t"}})
+heavy = ("torch", "transformers", "datasets", "ray", "deepspeed", "sklearn", "scipy")
+print([name for name in heavy if name in sys.modules])
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

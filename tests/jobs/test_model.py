@@ -19,8 +19,15 @@ from unfreeze.jobs.model import (
     plan_model,
     weights_hash,
 )
+from unfreeze.jobs.tasks import open_task
+from unfreeze.jobs.tasks.task import Task
+from unfreeze.jobs.tasks.text_classification import TextClassificationOptions
 
 LABELS = ["bad", "fine", "good"]
+
+
+def task(*labels: str) -> Task:
+    return open_task(TextClassificationOptions(), {"labels": list(labels)} if labels else None)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +46,7 @@ def use(path: Path | str) -> None:
     model = ModelConfig(path=str(path))
     located = locate_model(model, endpoint=None, cache=Path("/nowhere"))
     longest_input(located, model)
-    describe_model(located, model, len(LABELS))
+    describe_model(located, model, task())
 
 
 def config(text: str) -> Callable[[Path], object]:
@@ -141,11 +148,17 @@ def test_a_file_is_no_model(folder: Path) -> None:
 
 def test_a_model_is_described_from_its_configuration_as_it_is_built(good: Path) -> None:
     model = ModelConfig(path=str(good))
-    described = describe_model(str(good), model, len(LABELS))
-    built = build_model(str(good), model, LABELS, seed=0, pad_token_id=0)
+    described = describe_model(str(good), model, task(*LABELS))
+    built = build_model(str(good), model, task(*LABELS), seed=0, pad_token_id=0)
     assert described == plan_model(built)
     assert described.names == ("embeddings", "layer.0", "layer.1", "layer.2", "head")
     assert described.sizes["head"] == 32 * 32 + 32 + 32 * 3 + 3
+
+
+def test_the_blocks_of_a_task_that_has_learned_nothing_yet_are_the_same(good: Path) -> None:
+    model = ModelConfig(path=str(good))
+    names = describe_model(str(good), model, task()).names
+    assert names == describe_model(str(good), model, task(*LABELS)).names
 
 
 def test_the_trunk_is_pretrained_and_the_head_is_new_as_the_seed_says(good: Path) -> None:
@@ -153,7 +166,9 @@ def test_the_trunk_is_pretrained_and_the_head_is_new_as_the_seed_says(good: Path
 
     pretrained = load_file(good / "model.safetensors")
     builds = [
-        build_model(str(good), ModelConfig(path=str(good)), LABELS, seed=seed, pad_token_id=0)
+        build_model(
+            str(good), ModelConfig(path=str(good)), task(*LABELS), seed=seed, pad_token_id=0
+        )
         for seed in (0, 0, 1)
     ]
     first, same, other = (dict(model.named_parameters()) for model in builds)
@@ -166,7 +181,7 @@ def test_the_trunk_is_pretrained_and_the_head_is_new_as_the_seed_says(good: Path
 
 def test_labels_and_dropout_reach_the_configuration(good: Path) -> None:
     model = ModelConfig(path=str(good), dropout=0.25)
-    built = build_model(str(good), model, LABELS, seed=0, pad_token_id=0)
+    built = build_model(str(good), model, task(*LABELS), seed=0, pad_token_id=0)
     assert built.config.id2label == dict(enumerate(LABELS))  # type: ignore[union-attr]
     rates = {m.p for m in built.modules() if isinstance(m, torch.nn.Dropout)}
     assert rates == {0.25}

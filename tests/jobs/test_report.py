@@ -21,19 +21,30 @@ ALL = a_phase(
 )
 
 
+def a_job(**changes):
+    return {
+        "name": "reviews",
+        "model": {"path": "mini-lm"},
+        "task": {"name": "text-classification"},
+        "data": {"train": {"path": "train.jsonl"}},
+        "training": {"batch_size": 32},
+        **changes,
+    }
+
+
 def a_result(**changes):
     return {
         "name": "reviews",
         "task": "text-classification",
         "status": "finished",
-        "job": {"name": "reviews", "model": {"path": "mini-lm"}, "training": {"batch_size": 32}},
+        "job": a_job(),
         "metric": "accuracy",
         "mode": "max",
         "test": {"accuracy": 0.8426, "f1": 0.8391, "loss": 0.42, "rows": 1061},
         "validation": {"accuracy": 0.8511, "f1": 0.85, "loss": 0.4, "rows": 424},
         "best_step": 60,
         "phases": [HEAD, ALL],
-        "labels": ["negative", "positive"],
+        "learned": {"labels": ["negative", "positive"]},
         "rows": {"train": 12345, "validation": 424, "test": 1061},
         "cut_off": {"train": 3},
         "warnings": ["3 texts are cut off"],
@@ -121,9 +132,9 @@ def test_the_sections_come_in_order():
     found = re.findall(r"<h2>(.*?)</h2>", page)
     assert " | ".join(found) == (
         "Loss | Accuracy | Gap between training and validation | Learning rate | Phases | "
-        "Confusion | Worst mistakes | Data | Run | Checkpoints"
+        "Confusion | Reliability | Worst mistakes | Data | Run | Checkpoints"
     )
-    assert drawn(page) == ["loss", "metric", "gap_loss", "gap_metric", "rate", "confusion"]
+    assert drawn(page) == ["loss", "metric", "gap_loss", "gap_metric", "rate", "matrix_0"]
 
 
 def test_the_charts_get_the_numbers():
@@ -138,7 +149,7 @@ def test_the_charts_get_the_numbers():
 
 
 def test_the_confusion_matrix_has_a_row_for_each_true_label():
-    confusion = numbers(build())["confusion"]
+    [confusion] = numbers(build())["matrices"]
     assert confusion["labels"] == ["negative", "positive"]
     assert confusion["counts"] == [[30, 15], [15, 30]]
     assert confusion["shares"][0] == pytest.approx([2 / 3, 1 / 3])
@@ -148,13 +159,20 @@ def test_the_worst_mistakes_are_the_most_certain_ones():
     page = markup(build())
     rows = [int(row) for row in re.findall(r"; row (\d+)</div>", page)]
     assert rows == list(range(87, 87 - 3 * 20, -3))
-    assert "<b>positive &rarr; negative</b> with 93.5 %; positive got 6.5 %; row 87" in page
+    assert "<b>positive \u2192 negative with 93.5 %</b>; positive got 6.5 %; row 87" in page
 
 
 def test_a_long_text_is_there_in_full():
     predictions = some_predictions(rows=4)
     predictions[3]["text"] = "word " * 400
     assert markup(build(predictions=predictions)).count("word") == 400
+
+
+def test_the_second_text_of_a_pair_is_set_apart():
+    predictions = [{**p, "text_pair": "the reply"} for p in some_predictions(rows=4)]
+    assert '<div class="text">text 3<div class="apart">the reply</div></div>' in build(
+        predictions=predictions
+    )
 
 
 def test_two_builds_are_the_same_page():
@@ -167,9 +185,9 @@ def test_texts_and_names_cannot_become_markup():
         prediction["text"] = NASTY
     result = a_result(
         name=NASTY,
-        labels=[NASTY, "positive"],
+        learned={"labels": [NASTY, "positive"]},
         warnings=[NASTY],
-        job={"note": NASTY},
+        job=a_job(model={"path": NASTY}),
         phases=[{**HEAD, "name": NASTY}],
         versions={NASTY: NASTY},
     )
@@ -179,7 +197,7 @@ def test_texts_and_names_cannot_become_markup():
     assert page.count("<script") - page.count("</script") == build().count(
         "<script"
     ) - build().count("</script")
-    assert numbers(page)["confusion"]["labels"][0] == NASTY
+    assert numbers(page)["matrices"][0]["labels"][0] == NASTY
     assert len(re.findall(r"</?script", markup(page))) == 6
 
 
@@ -217,16 +235,17 @@ def test_without_a_test_split_the_validation_split_is_shown_and_said_to_flatter(
 
 def test_thirty_labels_give_pairs_in_place_of_a_matrix():
     labels = tuple(f"label-{n:02}" for n in range(30))
-    page = build(a_result(labels=list(labels)), predictions=some_predictions(labels, 300))
+    result = a_result(learned={"labels": list(labels)})
+    page = build(result, predictions=some_predictions(labels, 300))
     assert "Most confused labels" in page
-    assert "confusion" not in drawn(page)
-    assert numbers(page)["confusion"] is None
+    assert "matrix_0" not in drawn(page)
+    assert numbers(page)["matrices"] == []
     assert '<td data-of="true label">label-27</td><td data-of="predicted">label-28</td>' in page
 
 
 def test_without_predictions_there_is_no_matrix():
     page = build(predictions=[])
-    assert "confusion" not in drawn(page)
+    assert "matrix_0" not in drawn(page)
     assert "No predictions to look at." in page
 
 
@@ -237,7 +256,7 @@ def test_predictions_that_are_all_right_are_said_to_be():
 
 def test_predictions_without_probabilities_are_listed():
     bare = [{**p, "probabilities": None} for p in some_predictions()]
-    assert "<b>negative &rarr; positive</b>; row 0</div>" in build(predictions=bare)
+    assert "<b>negative \u2192 positive</b>; row 0</div>" in build(predictions=bare)
 
 
 def test_a_job_with_one_validation():
@@ -254,7 +273,7 @@ def test_a_job_without_metrics_has_no_empty_charts():
 
 def test_a_job_that_minimizes_the_loss_has_one_gap():
     page = build(a_result(metric="loss", mode="min"))
-    assert drawn(page) == ["loss", "gap_loss", "rate", "confusion"]
+    assert drawn(page) == ["loss", "gap_loss", "rate", "matrix_0"]
     assert "Test loss<b>0.42</b>" in page
 
 
@@ -290,3 +309,18 @@ def test_the_wilson_interval_is_the_textbook_one():
     assert wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
     assert wilson(1.0, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
     assert wilson(0.0, 10)[0] == 0
+
+
+def test_a_result_with_scores_from_before_shows_what_training_changed():
+    before = {
+        "validation": {"accuracy": 0.5, "loss": 0.7, "rows": 424},
+        "general": {"accuracy": 0.9, "loss": 0.1, "rows": 10},
+    }
+    after = {"accuracy": 0.6, "loss": 0.9, "rows": 10}
+    page = markup(build(a_result(before=before, general=after)))
+    assert "Before and after" in page and "something is forgotten" in page
+    cells = re.findall(r'<td data-of="(rows|metric|before|after)"[^>]*>(.*?)</td>', page)
+    values = [value for _, value in cells]
+    start = values.index("general")
+    assert values[start : start + 4] == ["general", "accuracy", "90.0 %", "60.0 %"]
+    assert "Before and after" not in build()

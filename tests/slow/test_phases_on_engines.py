@@ -150,13 +150,3 @@ def test_a_loss_that_is_not_finite_stops_the_job_and_names_the_step(
     phases = [{"train": "all", "for": "1ep", "learning_rate": 1e30}]
     with pytest.raises(RemoteError, match=r"LossNotFinite: the loss is (nan|inf) at step 1 "):
         two_workers.run(worker_tasks.run, job(inputs, tmp_path, phases=phases))
-
-
-def test_the_model_learns(two_workers: WorkerPool, inputs: Path, tmp_path: Path) -> None:
-    phases = [
-        {"train": "head", "for": "1ep", "learning_rate": 1e-2},
-        {"train": "all", "for": "20ep", "learning_rate": 3e-3},
-    ]
-    settings = job(inputs, tmp_path, phases=phases, checkpoints={"every": "100ep"})
-    two_workers.run(worker_tasks.run, settings)
-    assert worker_tasks.result(settings)["test"]["accuracy"] >= 0.8

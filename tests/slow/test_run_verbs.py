@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from worker_pool import WorkerPool
 
 from unfreeze.cli.main import cli
-from unfreeze.jobs import parse_job
+from unfreeze.jobs import DataError, parse_job
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +44,8 @@ def test_show_says_what_came_of_the_run(run: Path, invoke: Invoke) -> None:
     text = invoke("show", str(run))
     assert "test        accuracy" in text
     data = json.loads(invoke("show", str(run), "--json"))
-    assert data["test"].keys() == {"accuracy", "f1", "loss", "rows"}
+    of_sums = ["accuracy", "f1", "weighted_f1", "mcc", "loss", "expected_calibration_error"]
+    assert [name for name in data["test"] if "scaled" not in name] == [*of_sums, "auroc", "rows"]
     head, everything = (phase["trained_parameters"] for phase in data["phases"])
     assert f"phase 0: head  {head:,} of {everything:,} parameters, 11 steps" in text
 
@@ -64,6 +65,39 @@ def test_predict_gives_the_predictions_of_the_job(run: Path, inputs: Path, invok
         assert ours["text"] == theirs["text"]
         assert ours["predicted"] == theirs["predicted"]
         assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=2e-6)
+
+
+def test_predict_takes_rows_without_labels_and_gives_back_all_their_columns(
+    run: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    file = tmp_path / "new.jsonl"
+    file.write_text(
+        '{"id": 7, "text": "a great film"}\n{"id": 9, "text": "awful ' + "so " * 99 + '"}\n'
+    )
+    first, second = map(json.loads, invoke("predict", str(run), "--input", str(file)).splitlines())
+    assert list(first) == ["id", "text", "predicted", "probabilities"]
+    assert (first["id"], second["id"]) == (7, 9)
+    assert first["probabilities"].keys() == {"bad", "good"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"txt": "x"}\n', r"data.predict: column 'text' \(text\) is missing; did you mean txt"),
+        ('{"text": 3}\n', r"data.predict: column 'text' \(text\) holds int64; expected text"),
+        ('{"text": "x"}\n{"text": " "}\n', "column 'text': expected text, found none in row 2"),
+    ],
+)
+def test_predict_names_what_is_wrong_with_the_rows_before_it_says_anything(
+    run: Path, tmp_path: Path, content: str, said: str
+) -> None:
+    file = tmp_path / "new.jsonl"
+    file.write_text(content)
+    output = tmp_path / "out.jsonl"
+    arguments = ["predict", str(run), "--input", str(file), "--output", str(output)]
+    with pytest.raises(DataError, match=said):
+        CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert not output.exists() or not output.read_text()
 
 
 def test_checkpoints_are_listed_verified_pulled_and_pruned(

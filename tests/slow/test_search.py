@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 import searches
+import yaml
 
-from unfreeze.jobs import load_job
+from unfreeze.cli.runs import model_result
+from unfreeze.jobs import ConfigError, load_job
+from unfreeze.jobs.config import SourceConfig
+from unfreeze.jobs.inputs import cache_folder
+from unfreeze.jobs.metrics import from_bytes, mean_of
+from unfreeze.jobs.prediction.evaluate import evaluate
+from unfreeze.jobs.prediction.predict import predict
 from unfreeze.storage import open_store
+from unfreeze.tuning.files import STATISTICS, TEST_STATISTICS
 from unfreeze.tuning.search import SearchResult, run_search
 from unfreeze.tuning.search_file import parse_search
 
@@ -124,6 +132,20 @@ def test_the_result_is_complete_and_its_files_can_be_used(two_lanes: SearchResul
     assert model.config.num_labels == 2
 
 
+def test_the_winner_can_be_asked_and_evaluated(two_lanes: SearchResult, inputs: Path) -> None:
+    runs = open_store(two_lanes.uri)
+    result = model_result(runs)
+    source, cache = SourceConfig(path=str(inputs / "test.jsonl")), cache_folder()
+    said = list(predict(runs, result, source, endpoint=None, cache=cache))
+    assert {row["predicted"] for row in said} <= {"good", "bad"}
+    data = evaluate(runs, result, source, endpoint=None, cache=cache).data
+    winner = two_lanes.data["winner"]
+    place = f"finalists/{winner['trial']}-seed{winner['seed_of_model']}"
+    own = from_bytes(runs.get(f"{place}/{TEST_STATISTICS}"))
+    assert data["scores"]["accuracy"]["value"] == pytest.approx(own[:, 1].mean())
+    assert data["difference"]["accuracy"]["value"] == pytest.approx(0)
+
+
 def test_every_trial_is_logged_for_tensorboard(two_lanes: SearchResult) -> None:
     logs = list(Path(two_lanes.uri).parent.glob("tensorboard/*/*/events.out.tfevents.*"))
     assert len(logs) == 12
@@ -134,6 +156,30 @@ def test_every_trial_is_logged_for_tensorboard(two_lanes: SearchResult) -> None:
 def test_trials_leave_no_checkpoints_behind(two_lanes: SearchResult) -> None:
     keys = [info.key for info in open_store(two_lanes.uri).list("trials/")]
     assert not [key for key in keys if "/blobs/" in key or "/checkpoints/" in key]
+
+
+def test_trials_leave_the_statistics_of_their_best_validation(two_lanes: SearchResult) -> None:
+    root = open_store(two_lanes.uri)
+    for entry in two_lanes.data["trials"]:
+        statistics = from_bytes(root.get(f"trials/{entry['id']}/{STATISTICS}"))
+        assert len(statistics) == 24
+        assert mean_of("accuracy", 1).of(statistics.sum(axis=0)) == entry["best"]["metric"]
+    winner = two_lanes.data["winner"]["trial"]
+    tested = [
+        from_bytes(root.get(f"finalists/{winner}-seed{seed}/{TEST_STATISTICS}")) for seed in (1, 2)
+    ]
+    shares = [statistics[:, 1].mean() for statistics in tested]
+    assert two_lanes.data["test"]["winner"]["per_seed"] == pytest.approx(shares)
+
+
+def test_a_search_that_an_earlier_version_began_is_refused_in_words(
+    inputs: Path, tmp_path: Path
+) -> None:
+    settings = searches.settings(inputs, str(tmp_path))
+    before = yaml.safe_dump({"name": "tiny-search", "job": {"task": "text-classification"}})
+    open_store(str(tmp_path)).under("tiny-search").put("search.yaml", before.encode())
+    with pytest.raises(ConfigError, match="tiny-search was begun by another version"):
+        run(settings, "nowhere")
 
 
 def test_a_finished_search_is_not_run_again_and_more_trials_go_on_with_it(

@@ -102,6 +102,7 @@ def test_damaged_blobs_are_found_and_the_checkpoint_before_is_taken(
     two_workers.run(worker_tasks.run_on_store, settings, keys, 18)
     runs = runs_of(settings)
     newest = CheckpointStore(runs).list()[0]
+    assert newest.step == 16
     manifest = CheckpointStore(runs).read(newest.id)
     victim = manifest.files["layer.1.weights.safetensors"]
     key = f"blobs/{victim.sha256}"

@@ -1,5 +1,6 @@
 """What training does to a model, on real engines, in one and two processes."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +99,36 @@ def test_a_run_goes_on_at_another_world_size_and_another_zero_stage(
         first.run(worker_tasks.run, broken | {"deepspeed": {"zero_stage": stages[0]}}, 17)
         second.run(worker_tasks.run, broken | {"deepspeed": {"zero_stage": stages[1]}})
         assert close(expected, worker_tasks.losses(broken)) <= 1e-5
+
+
+def test_rows_that_do_not_fit_are_skipped_and_the_others_give_what_they_give_alone(
+    one_worker: WorkerPool, inputs: Path, tmp_path: Path
+) -> None:
+    clean = job(inputs, tmp_path / "clean")
+    rows = [json.loads(line) for line in (inputs / "train.jsonl").read_text().splitlines()]
+    bad = [{"text": " ", "label": "good"}, {"text": "so", "label": None}]
+    file = tiny.write_rows(tmp_path / "bad.jsonl", [bad[0], *rows[:50], *bad, *rows[50:]])
+    data = {"train": str(file), "on_bad_row": "skip"}
+    skipping = job(inputs, tmp_path / "skipping", data=data)
+    for settings in (clean, skipping):
+        one_worker.run(worker_tasks.run, settings)
+    assert worker_tasks.metrics(clean) == worker_tasks.metrics(skipping)
+    found, expected = worker_tasks.result(skipping), worker_tasks.result(clean)
+    assert [found[key] for key in ("test", "rows")] == [expected[key] for key in ("test", "rows")]
+    assert found["warnings"] == [
+        f"data.train: column 'text': expected text, found none in 2 rows ({file}: 1, 52); left out",
+        f"data.train: column 'label': expected a label, found none in row 53 of {file}; left out",
+    ]
+
+
+def test_what_a_task_learns_from_the_validation_rows_is_used_and_kept(
+    two_workers: WorkerPool, inputs: Path, tmp_path: Path
+) -> None:
+    settings = job(inputs, tmp_path)
+    two_workers.run(worker_tasks.run_and_learn_more, settings)
+    result = worker_tasks.result(settings)
+    assert result["learned"] == {"labels": ["low", "high"]}
+    assert result["validation"]["logits"] == result["validation"]["rows"] == 24
+    assert "logits" not in result["test"]
+    predictions = (tmp_path / "runs/tiny/predictions/test.jsonl").read_text().splitlines()
+    assert {json.loads(line)["predicted"] for line in predictions} <= {"low", "high"}

@@ -86,6 +86,31 @@ def test_a_folder_is_fetched_with_its_tree(s3_store: S3Store, tmp_path: Path) ->
     assert (tmp_path / "deep" / "weights").read_bytes() == b"model/deep/weights"
 
 
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("rows/*.jsonl", ["a.jsonl", "b.jsonl"]),
+        ("rows/[b-z].*", ["b.jsonl", "c.csv"]),
+        ("rows/**/*.jsonl", ["a.jsonl", "b.jsonl", "old/d.jsonl"]),
+        ("ro?s/*/d.jsonl", ["rows/old/d.jsonl"]),
+    ],
+)
+def test_objects_that_match_a_pattern_are_fetched(
+    s3_store: S3Store, tmp_path: Path, pattern: str, expected: list[str]
+) -> None:
+    for key in ("a.jsonl", "b.jsonl", "c.csv", "old/d.jsonl"):
+        s3_store.put(f"rows/{key}", b"x")
+    s3_store.put("a.jsonl", b"no")
+    got = fetch_uri(f"{s3_store.uri}/{pattern}", tmp_path, "embedded")
+    assert sorted(file.relative_to(tmp_path).as_posix() for file in got) == expected
+
+
+def test_a_pattern_that_nothing_matches_is_an_error(s3_store: S3Store, tmp_path: Path) -> None:
+    s3_store.put("rows/a.csv", b"x")
+    with pytest.raises(ObjectNotFound, match="no object matches"):
+        fetch_uri(f"{s3_store.uri}/rows/*.jsonl", tmp_path, "embedded")
+
+
 def test_nothing_there_is_an_error(s3_store: S3Store, tmp_path: Path) -> None:
     with pytest.raises(ObjectNotFound, match="missing"):
         fetch_uri(f"{s3_store.uri}/missing", tmp_path, "embedded")

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from unfreeze.jobs.config import Mode
+from unfreeze.jobs.metrics import Mode
 from unfreeze.tuning.expected_best import expected_best
 
 

@@ -5,11 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unfreeze.jobs.config import Mode
+from unfreeze.jobs.estimate import Estimate
+from unfreeze.jobs.metrics import Mode, to_bytes
 from unfreeze.storage import FolderStore, ObjectNotFound
 from unfreeze.tuning.errors import NoTrialFinished
-from unfreeze.tuning.estimate import Estimate
-from unfreeze.tuning.finalists import Contender, best_seed, pick_trials, read_logits, to_judge
+from unfreeze.tuning.finalists import (
+    Contender,
+    best_seed,
+    pick_trials,
+    read_statistics,
+    to_judge,
+)
 from unfreeze.tuning.trials import Trial
 
 
@@ -82,12 +88,10 @@ def test_a_default_that_wins_is_judged_once() -> None:
     assert to_judge(winner, winner) == [winner]
 
 
-def test_logits_are_read_as_they_were_written(tmp_path: Any) -> None:
-    import safetensors.numpy
-
+def test_statistics_are_read_as_they_were_written(tmp_path: Any) -> None:
     root = FolderStore(tmp_path)
-    logits = np.arange(6, dtype=np.float32).reshape(3, 2)
-    root.put("trials/a/logits", safetensors.numpy.save({"logits": logits}))
-    assert np.array_equal(read_logits(root, "trials/a", "logits"), logits)
+    statistics = np.random.default_rng(0).normal(size=(4, 3)).T
+    root.put("trials/a/statistics", to_bytes(statistics))
+    assert np.array_equal(read_statistics(root, "trials/a", "statistics"), statistics)
     with pytest.raises(ObjectNotFound):
-        read_logits(root, "trials/b", "logits")
+        read_statistics(root, "trials/b", "statistics")

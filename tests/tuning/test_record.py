@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from unfreeze.jobs.config import Mode
+from unfreeze.jobs.metrics import Mode
 from unfreeze.jobs.phases import Phase
 from unfreeze.tuning.freezing import Freeze
 from unfreeze.tuning.orders import Outcome

@@ -65,6 +65,23 @@ def odd_words() -> Data:
     return a_result_of(result["trials"], space=space, **words)
 
 
+def test_the_page_says_what_was_forgotten_where_there_are_general_rows() -> None:
+    assert "Rows of another kind" not in build_report(a_result(general=None))
+    before, after = ({"scores": {"loss": loss, "accuracy": 0.5}} for loss in (2.25, 3.5))
+    general = {"rows": 2000, "before": before, "winner": after, "default": None}
+    page = markup(build_report(a_result(general=general)))
+    section = page[page.index("Rows of another kind") :].partition("</section>")[0]
+    cells = re.findall(r'data-of="(\w+)"[^>]*>([^<]*)<', section)
+    assert "on 2,000 general rows" in section
+    assert cells[:4] == [
+        ("metric", "loss"),
+        ("before", "2.25"),
+        ("default", "not known"),
+        ("winner", "3.5"),
+    ]
+    assert ("before", "50.0 %") in cells
+
+
 def test_the_page_says_what_a_reader_looks_for() -> None:
     page = markup(build_report(a_result()))
     expected = """

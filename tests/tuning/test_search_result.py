@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from classified import metric_of, statistics_of, task_of
 
-from unfreeze.jobs.classification import TextClassification
+from unfreeze.jobs.estimate import Estimate
+from unfreeze.jobs.metrics import Floats, Metric, ratio
 from unfreeze.tuning import result
-from unfreeze.tuning.estimate import Estimate
 from unfreeze.tuning.finalists import Contender
 from unfreeze.tuning.search_file import Search, parse_search
 from unfreeze.tuning.selection import Choice
@@ -46,7 +47,10 @@ CHOICE = Choice(winner="t3", best="t1", within_one_se=("t3", "t1"), reason="It i
 
 def test_trials_stand_by_number_and_those_without_a_record_are_left_out() -> None:
     trials = {t.id: t for t in (trial(2), trial(0), trial(1))}
-    records = {"t2": {"state": "stopped", "gap": 0.1}, "t0": {"state": "finished", "gap": None}}
+    records: dict[str, dict[str, Any]] = {
+        "t2": {"state": "stopped", "gap": 0.1},
+        "t0": {"state": "finished", "gap": None},
+    }
     assert result.trial_entries(trials, records) == [
         {
             "id": "t0",
@@ -109,56 +113,80 @@ def test_the_winner_says_why_it_won_and_which_seed_made_the_model() -> None:
 LABEL_IDS = np.array([0, 1] * 20)
 
 
-def logits(*wrong: int, seeds: int = 2) -> np.ndarray:
-    """[seeds, rows, labels] that are right but for the first rows of each seed."""
-    found = np.zeros((seeds, len(LABEL_IDS), 2), dtype=np.float32)
+def statistics(*wrong: int, seeds: int = 2) -> Floats:
+    """[seeds, rows, k] of models that are right but for the first rows of each seed."""
+    logits = np.zeros((seeds, len(LABEL_IDS), 2), dtype=np.float32)
     for seed, count in enumerate(wrong):
         told = LABEL_IDS.copy()
         told[:count] = 1 - told[:count]
-        found[seed, np.arange(len(told)), told] = 2.0
-    return found
+        logits[seed, np.arange(len(told)), told] = 2.0
+    return statistics_of(logits, LABEL_IDS)
 
 
-def entry(winner: Any, default: Any, metric: str = "accuracy") -> dict[str, Any]:
-    scores = TextClassification(["negative", "positive"]).metrics
-    found = result.test_entry(search(metric), winner, default, LABEL_IDS, scores, 1)
+def entry(winner: Floats, default: Floats | None, metric: str = "accuracy") -> dict[str, Any]:
+    found = result.test_entry(metric_of(metric, 2), winner, default, task_of(2).metrics, 1)
     again: dict[str, Any] = json.loads(json.dumps(found))
     assert again == found, "plain data"
     return found
 
 
 def test_winner_and_default_are_judged_by_the_same_rows() -> None:
-    found = entry(logits(4, 8), logits(12, 12))
+    found = entry(statistics(4, 8), statistics(12, 12))
     assert (found["rows"], found["touches"]) == (40, 1)
     winner, default = found["winner"], found["default"]
     assert winner["per_seed"] == pytest.approx([0.9, 0.8])
     assert winner["metric"] == pytest.approx(0.85)
     assert default["metric"] == pytest.approx(0.7)
     assert winner["interval"][0] < 0.85 < winner["interval"][1]
-    assert winner["scores"].keys() == {"accuracy", "loss", "f1"}
+    assert winner["scores"].keys() == {metric.name for metric in task_of(2).metrics}
     assert winner["scores"]["accuracy"] == pytest.approx(0.85)
+    assert winner["scores"]["f1"] == pytest.approx(0.85, abs=0.01)
     difference = found["difference"]
     assert difference["metric"] == pytest.approx(0.15)
     assert difference["interval"][0] < 0.15 < difference["interval"][1]
 
 
 def test_a_loss_is_judged_as_a_loss() -> None:
-    found = entry(logits(4, 8), logits(12, 12), metric="loss")
+    found = entry(statistics(4, 8), statistics(12, 12), metric="loss")
     assert found["winner"]["metric"] == pytest.approx(found["winner"]["scores"]["loss"], rel=1e-5)
     assert found["difference"]["metric"] < 0
 
 
 def test_a_winner_that_is_the_default_differs_from_it_by_nothing() -> None:
-    both = logits(4, 8)
+    both = statistics(4, 8)
     found = entry(both, both)
     assert found["winner"] == found["default"]
     assert found["difference"] == {"metric": 0.0, "interval": [0, 0]}
 
 
 def test_without_the_default_there_is_no_difference() -> None:
-    found = entry(logits(4, 8), None)
+    found = entry(statistics(4, 8), None)
     assert (found["default"], found["difference"]) == (None, None)
     assert found["winner"]["metric"] == pytest.approx(0.85)
+
+
+def test_a_score_that_is_not_known_of_a_seed_is_left_out() -> None:
+    """A metric of the rows that the model answers, and a model that answers none."""
+    answered = Metric("f1", lambda sums: ratio(sums[..., 1], sums[..., 2]))
+    of_seeds = np.zeros((2, 40, 3))
+    of_seeds[..., 0] = of_seeds[0, :, 2] = of_seeds[0, :30, 1] = 1
+    accuracy = metric_of("accuracy", 2)
+    found = result.test_entry(accuracy, of_seeds, None, [accuracy, answered], 1)
+    assert found["winner"]["scores"] == {"accuracy": pytest.approx(30 / 80)}
+    both = result.test_entry(accuracy, of_seeds[:1], None, [accuracy, answered], 1)
+    assert both["winner"]["scores"] == {"accuracy": 0.75, "f1": 0.75}
+
+
+def test_what_was_forgotten_is_told_of_both_sides_and_of_the_beginning() -> None:
+    before, winner = statistics(2, seeds=1)[0], statistics(4, 8)
+    every = task_of(2).metrics
+    found = result.general_entry(metric_of("accuracy", 2), before, winner, None, every)
+    assert (found["rows"], found["default"]) == (40, None)
+    assert found["before"]["scores"]["accuracy"] == pytest.approx(0.95)
+    assert found["winner"]["per_seed"] == pytest.approx([0.9, 0.8])
+    assert found["winner"] == entry(winner, None)["winner"], "scored as the test rows are"
+    again = result.general_entry(metric_of("accuracy", 2), before, winner, winner, every)
+    assert again["default"] == again["winner"]
 
 
 # -- what the search as a whole tells
@@ -167,7 +195,8 @@ def test_without_the_default_there_is_no_difference() -> None:
 def test_the_best_trial_looks_better_than_it_is() -> None:
     draw = np.random.default_rng(0)
     guesses = [draw.normal(size=(40, 2)).astype(np.float32) for _ in range(20)]
-    found = result.optimism_entry(search(), guesses, LABEL_IDS)
+    trials = (statistics_of(guess, LABEL_IDS) for guess in guesses)
+    found = result.optimism_entry(metric_of("accuracy", 2), trials)
     assert found["apparent"] == max((g.argmax(1) == LABEL_IDS).mean() for g in guesses)
     assert found["optimism"] == pytest.approx(found["apparent"] - found["corrected"])
     assert 0 < found["optimism"] < 0.4

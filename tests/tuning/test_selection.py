@@ -2,7 +2,7 @@
 
 import pytest
 
-from unfreeze.tuning.estimate import Estimate
+from unfreeze.jobs.estimate import Estimate
 from unfreeze.tuning.selection import Choice, Finalist, choose
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from unfreeze.tuning.estimate import difference, estimate
+from unfreeze.jobs.estimate import difference, estimate
+from unfreeze.jobs.metrics import Floats, Metric, mean_of, ratio
 from unfreeze.tuning.optimism import optimism
 from unfreeze.tuning.selection import Finalist, choose
 
@@ -19,6 +20,8 @@ EASE = 0.85  # how much of what makes a row right or wrong is the row
 SEEDS = 3
 FINALISTS = 3
 SEARCHES = 1000
+ACCURACY = mean_of("accuracy", 1)
+TOKEN_LOSS = Metric("loss", lambda sums: ratio(sums[..., 1], sums[..., 2]))
 
 
 def right_answers(accuracy: np.ndarray, ease: np.ndarray, draw: np.random.Generator) -> np.ndarray:
@@ -34,13 +37,9 @@ def ease_of(rows: int, draw: np.random.Generator) -> np.ndarray:
     return draw.standard_normal(rows, dtype=np.float32)
 
 
-def as_logits(right: np.ndarray) -> np.ndarray:
-    """Of two labels; the true one is always label 1."""
-    return np.stack([~right, right], axis=-1).astype(np.float32)
-
-
-def ones(rows: int) -> np.ndarray:
-    return np.ones(rows, dtype=int)
+def as_statistics(right: np.ndarray) -> Floats:
+    """1, and whether it is right: [..., rows, 2]."""
+    return np.stack([np.ones(right.shape), right], axis=-1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,19 +90,19 @@ def simulate(case: Scenario, draw: np.random.Generator) -> Search:
     top = np.argsort(-shares, kind="stable")[:FINALISTS]
 
     again = truth[top, None] + case.seed_sd * draw.standard_normal((FINALISTS, SEEDS))
-    judged = as_logits(right_answers(again, validation, draw))
+    judged = as_statistics(right_answers(again, validation, draw))
     finalists = [
         Finalist(
             trial=str(i),
             name=str(i),
             frozen_share=draw.random(),
-            estimate=estimate("accuracy", logits, ones(case.validation_rows), seed=0),
+            estimate=estimate(ACCURACY, statistics, seed=0),
         )
-        for i, logits in enumerate(judged)
+        for i, statistics in enumerate(judged)
     ]
     winner = int(choose(finalists, "max").winner)
-    tested = as_logits(right_answers(again[winner], ease_of(case.test_rows, draw), draw))
-    found = estimate("accuracy", tested, ones(case.test_rows), seed=0)
+    tested = as_statistics(right_answers(again[winner], ease_of(case.test_rows, draw), draw))
+    found = estimate(ACCURACY, tested, seed=0)
     true, best = truth[top[winner]], shares[top[0]]
     return Search(
         test_bias=(found.mean - true) / found.se,
@@ -162,7 +161,7 @@ def test_the_corrected_score_is_nearer_to_the_truth_than_the_apparent_one(
     for _ in range(150):
         models = np.clip(0.8 + 0.02 * draw.standard_normal(trials), 0.7, 0.9)
         right = right_answers(models, ease_of(rows, draw), draw)
-        found = optimism("accuracy", as_logits(right), ones(rows), "max", resamples=100, seed=0)
+        found = optimism(ACCURACY, as_statistics(right), resamples=100, seed=0)
         truth = models[right.mean(axis=1).argmax()]
         apparent.append(found.apparent - truth)
         corrected.append(found.corrected - truth)
@@ -194,7 +193,7 @@ def test_an_interval_holds_the_truth_as_often_as_it_says(
     for _ in range(600):
         models = accuracy + seed_sd * draw.standard_normal(seeds)
         right = right_answers(np.minimum(models, 0.9999), ease_of(rows, draw), draw)
-        low, high = estimate("accuracy", as_logits(right), ones(rows), seed=0).interval
+        low, high = estimate(ACCURACY, as_statistics(right), seed=0).interval
         held += low <= accuracy <= high
     assert 0.93 <= held / 600 <= 0.985
 
@@ -209,9 +208,67 @@ def test_an_interval_of_a_difference_holds_the_truth(
     for _ in range(600):
         ease = ease_of(rows, draw)
         a, b = (
-            as_logits(right_answers(accuracy + seed_sd * draw.standard_normal(count), ease, draw))
+            right_answers(accuracy + seed_sd * draw.standard_normal(count), ease, draw)
             for accuracy, count in zip((0.85, 0.82), seeds, strict=True)
         )
-        low, high = difference("accuracy", a, b, ones(rows), seed=0).interval
+        low, high = difference(ACCURACY, as_statistics(a), as_statistics(b), seed=0).interval
         held += low <= 0.85 - 0.82 <= high
     assert 0.93 <= held / 600 <= 0.985
+
+
+# -- a metric that is a ratio of sums: the loss of a token, whose truth is LEVEL * LONGER
+
+LENGTHS = np.arange(5, 61)
+LEVEL = 2.0
+LONGER = 1 + 0.5 * LENGTHS.var() / LENGTHS.mean() ** 2
+"""How much the tokens of long rows, which are harder, weigh on the mean over tokens."""
+
+
+def token_losses(
+    levels: np.ndarray, rows: tuple[np.ndarray, np.ndarray], draw: np.random.Generator
+) -> Floats:
+    """1, the loss summed over a row's tokens, their number: [seeds, rows, 3]. levels: [seeds]."""
+    tokens, hardness = rows
+    own = draw.gamma(10.0, 0.1, (len(levels), len(tokens)))
+    losses = levels[:, None] * tokens * hardness * own
+    return np.stack([np.ones(losses.shape), losses, np.broadcast_to(tokens, losses.shape)], axis=-1)
+
+
+def rows_of_tokens(rows: int, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens of each row, and how hard they are: 1 in the mean over rows."""
+    tokens = draw.choice(LENGTHS, rows)
+    return tokens, (0.5 + 0.5 * tokens / LENGTHS.mean()) * draw.gamma(4.0, 0.25, rows)
+
+
+@pytest.mark.parametrize("rows", [200, 500])
+@pytest.mark.parametrize(("seeds", "seed_sd"), [(1, 0.0), (3, 0.0), (3, 0.03), (5, 0.02)])
+def test_an_interval_of_a_ratio_of_sums_holds_the_truth(
+    rows: int, seeds: int, seed_sd: float
+) -> None:
+    draw = np.random.default_rng(5)
+    held, off = 0, []
+    for _ in range(400):
+        levels = LEVEL * (1 + seed_sd * draw.standard_normal(seeds))
+        statistics = token_losses(levels, rows_of_tokens(rows, draw), draw)
+        found = estimate(TOKEN_LOSS, statistics, resamples=200, seed=0)
+        held += found.interval[0] <= LEVEL * LONGER <= found.interval[1]
+        off.append((found.mean - LEVEL * LONGER) / found.se)
+    assert 0.93 <= held / 400 <= 0.985
+    assert abs(np.mean(off)) < 0.3
+
+
+@pytest.mark.parametrize(("seeds", "seed_sd"), [((1, 1), 0.0), ((3, 3), 0.01), ((5, 3), 0.02)])
+def test_an_interval_of_a_difference_of_ratios_holds_the_truth(
+    seeds: tuple[int, int], seed_sd: float
+) -> None:
+    draw = np.random.default_rng(6)
+    held = 0
+    for _ in range(800):
+        rows = rows_of_tokens(300, draw)
+        a, b = (
+            token_losses(level * (1 + seed_sd * draw.standard_normal(count)), rows, draw)
+            for level, count in zip((LEVEL, 1.05 * LEVEL), seeds, strict=True)
+        )
+        low, high = difference(TOKEN_LOSS, a, b, resamples=200, seed=0).interval
+        held += low <= -0.05 * LEVEL * LONGER <= high
+    assert 0.93 <= held / 800 <= 0.985

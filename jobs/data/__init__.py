@@ -1,0 +1,1 @@
+"""Rows from anywhere, checked, split and tokenized, as a worker is to have them."""

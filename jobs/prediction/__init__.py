@@ -1,0 +1,1 @@
+"""What a finished job's model says of new rows, and how good it is on them."""
