@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from rich.console import Console as RichConsole
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from unfreeze.cli.words import count, duration, metrics, size
@@ -87,6 +88,36 @@ class Console:
 
     def _show_resumed(self, message: dict[str, Any]) -> None:
         self._line(f"resumed from the checkpoint of step {count(message['step'])}")
+
+    def _show_leaving(self, message: dict[str, Any]) -> None:
+        kept = "in the store" if message["kept"] else "[yellow]not written[/]"
+        whence = "there" if message["kept"] else "the newest one"
+        why = "more workers fit" if message["asked"] else "a machine goes away"
+        self._line(
+            f"[yellow]note[/] {why}: the checkpoint of step {count(message['step'])} is {kept}; "
+            f"the workers start again from {whence}"
+        )
+
+    def _show_again(self, message: dict[str, Any]) -> None:
+        self._line(
+            f"[yellow]note[/] {escape(message['reason'])} (step {count(message['step'])}); the "
+            "workers start again from the newest checkpoint"
+        )
+
+    def _show_halved(self, message: dict[str, Any]) -> None:
+        self._line(
+            f"[yellow]note[/] {escape(message['reason'])}; goes on with micro-batches of "
+            f"{message['micro_batch_size']} instead of {message['used']}, the batch stays the same"
+        )
+
+    def _show_resized(self, message: dict[str, Any]) -> None:
+        self._line(f"[yellow]note[/] {message['workers']} workers instead of {message['before']}")
+
+    def _show_waiting(self, message: dict[str, Any]) -> None:
+        self._line(
+            f"[yellow]note[/] waits for {message['needs']}; the cluster has room for "
+            f"{message['room']} of the workers"
+        )
 
     def _show_phase(self, message: dict[str, Any]) -> None:
         trained, total = message["trained_parameters"], message["total_parameters"]

@@ -13,6 +13,8 @@ import click
 VERBS = {
     "train": "run a job, or go on with it",
     "search": "run many jobs that differ in a few settings, or go on with them",
+    "submit": "send a job or a search to a Ray cluster, with our code and its local files",
+    "jobs": "what was submitted: list, status, logs, cancel",
     "compare": "which pretrained model fits a job's data, before any fine-tuning",
     "plan": "what a job would train, or a search would try; launches nothing",
     "data": "check: all that can be known of a job's data before it is run",
@@ -21,6 +23,7 @@ VERBS = {
     "predict": "what a finished job's model says of new rows",
     "eval": "how well a finished job's model does on labelled rows, with intervals",
     "checkpoints": "list, verify, pull or prune the checkpoints of a job",
+    "cluster": "a Ray cluster, here or from a deploy file: up, status, down, doctor",
     "storage": "the S3 server that comes with unfreeze: up, down, status",
     "schema": "JSON schema of the files that people write, for editors",
 }
@@ -78,12 +81,19 @@ def main() -> None:
 
 def exit_code(error: Exception) -> int | None:
     """2: the user can mend it. 1: the cluster, the store or the training failed. None: a bug."""
-    from unfreeze.cluster import ClusterError
+    from unfreeze.cluster import (
+        AddressInvalid,
+        ClusterError,
+        DeployFileUnknown,
+        Insecure,
+        SubmissionRefused,
+    )
     from unfreeze.jobs.errors import JobError, UserMistake
     from unfreeze.storage import BucketNotFound, InvalidUri, ObjectNotFound, StorageError
     from unfreeze.tuning.errors import SearchError
 
     user: tuple[Any, ...] = (UserMistake, BucketNotFound, InvalidUri, ObjectNotFound)
+    user += (SubmissionRefused, AddressInvalid, DeployFileUnknown, Insecure)
     if isinstance(error, user):
         return 2
     ours = JobError | SearchError | StorageError | ClusterError

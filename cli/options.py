@@ -1,5 +1,7 @@
 """Arguments that several verbs take."""
 
+import os
+
 import click
 
 JOB_FILE = click.argument("job_file", metavar="JOB.yaml")
@@ -30,3 +32,44 @@ def columns_of(given: tuple[str, ...]) -> dict[str, str]:
         if "=" not in each:
             raise click.BadParameter(f"{each}: write ROLE=NAME, such as text=tweet")
     return dict(each.split("=", 1) for each in given)
+
+
+DASHBOARD = click.option(
+    "--address",
+    metavar="URL",
+    help="Dashboard of the Ray cluster, http://HOST:PORT; default: RAY_API_SERVER_ADDRESS, or the "
+    "cluster of `unfreeze cluster up`.",
+)
+ALLOW_OPEN_DASHBOARD = click.option(
+    "--allow-open-dashboard",
+    is_flag=True,
+    help="Use a dashboard that others reach and that asks for no token, so that anybody can run "
+    "code there.",
+)
+
+
+def dashboard_address(given: str | None) -> str:
+    """The dashboard that is meant, by `--address`, the environment, or `unfreeze cluster up`.
+
+    What is given on the command line wins; Ray's own client takes the environment first. Raises
+    AddressInvalid, SubmissionRefused.
+    """
+    from unfreeze.cluster import SubmissionRefused
+    from unfreeze.cluster.addresses import checked_url, is_url
+    from unfreeze.cluster.local_state import running_cluster
+
+    named = {name: os.environ.get(name, "") for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")}
+    named = {name: value for name, value in named.items() if is_url(value)}
+    if given:
+        others = [f"{k} ({v})" for k, v in named.items() if v.rstrip("/") != given.rstrip("/")]
+        if others:
+            click.echo(f"note: --address is used, not {' or '.join(others)}", err=True)
+        return checked_url(given)
+    if named:
+        return checked_url(next(iter(named.values())))
+    if local := running_cluster():
+        return local.dashboard
+    raise SubmissionRefused(
+        "which cluster? Name its dashboard with --address http://HOST:PORT or in "
+        "RAY_API_SERVER_ADDRESS; `unfreeze cluster up` starts one here"
+    )

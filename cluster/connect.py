@@ -1,19 +1,18 @@
 """To a Ray cluster and back: a local one that lives as long as the block, or one that runs."""
 
 import os
-import secrets
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from unfreeze.cluster.errors import ClusterLost, ClusterUnreachable
+from unfreeze.cluster.addresses import is_url
+from unfreeze.cluster.errors import AddressInvalid, ClusterLost, ClusterUnreachable
+from unfreeze.cluster.local_state import local_cluster_at, running_cluster
 from unfreeze.cluster.resources import local_resources
+from unfreeze.cluster.tokens import use_token
 
-# Quiet, and sure of its address where several Rays share a host (facts page, sections 0 and 5).
-_LOCAL_SETTINGS = {
+LOCAL_SETTINGS = {
     "RAY_COLOR_PREFIX": "0",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
@@ -21,7 +20,12 @@ _LOCAL_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Actors that need no CPU are many here, and Ray warns of each four.
     "RAY_worker_maximum_startup_concurrency": "16",
+    # In spite of its name: stay on loopback. Else Ray takes the machine's outer address, and
+    # listens on it.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
+"""Environment of a Ray on this machine: quiet, and sure of its address where several share a host
+(facts page, sections 0 and 5)."""
 
 WORKER_SETTINGS = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -38,14 +42,19 @@ WORKER_SETTINGS = {
 def connect(address: str | None = None) -> Iterator[None]:
     """Connects to the Ray at `address`; None starts one here, with a token, and ends it after.
 
-    Raises ClusterUnreachable, and ClusterLost when Ray fails within the block.
+    `auto` is the cluster of `unfreeze cluster up` if it runs and RAY_ADDRESS names no other.
+    Raises AddressInvalid, ClusterUnreachable, Insecure, and ClusterLost when Ray fails within the
+    block.
     """
     environment = dict(os.environ)
+    address = _own_address(address)
+    use_token(address)
     if address is None:
         port = _free_port()
         os.environ["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{port}"
-        os.environ.update({**_LOCAL_SETTINGS, **WORKER_SETTINGS})
-        _use_token(home_folder() / "ray-token")
+        os.environ.update({**LOCAL_SETTINGS, **WORKER_SETTINGS})
+    elif local := local_cluster_at(address):
+        os.environ.update({**LOCAL_SETTINGS, "RAY_API_SERVER_ADDRESS": local.dashboard})
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
@@ -79,28 +88,19 @@ def connect(address: str | None = None) -> Iterator[None]:
         _restore(environment)
 
 
-def home_folder() -> Path:
-    """Where this user's keys and servers are kept."""
-    return Path(os.environ.get("UNFREEZE_HOME", "~/.unfreeze")).expanduser()
-
-
-def _use_token(path: Path) -> None:
-    """A token of our own, in a file that only we can read. Ray's own is readable to others.
-
-    Ray reads these settings when it is imported; a program that has imported it keeps its own.
-    """
-    if "ray" in sys.modules or "RAY_AUTH_MODE" in os.environ:
-        return
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        pass
-    else:
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_hex(32))
-    os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
+def _own_address(address: str | None) -> str | None:
+    """Ray's own address for what people may write. Raises AddressInvalid."""
+    if address == "auto" and not os.environ.get("RAY_ADDRESS"):
+        local = running_cluster()
+        return local.address if local else address
+    if address is None or not is_url(address):
+        return address
+    if local := local_cluster_at(address):
+        return local.address
+    raise AddressInvalid(
+        f"{address} is a dashboard, which `unfreeze submit` takes; expected Ray's own address, "
+        "HOST:PORT, or auto"
+    )
 
 
 def _restore(environment: Mapping[str, str]) -> None:

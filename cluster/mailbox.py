@@ -7,6 +7,8 @@ from typing import Any
 
 import ray
 
+from unfreeze.cluster.placement import beside_the_driver
+
 Message = dict[str, Any]
 
 
@@ -35,7 +37,7 @@ class Mailbox:
     """The driver's end."""
 
     def __init__(self) -> None:
-        actor: Any = ray.remote(num_cpus=0)(_Queue)
+        actor: Any = ray.remote(num_cpus=0, scheduling_strategy=beside_the_driver())(_Queue)
         self._queue = actor.remote()
 
     def sender(self) -> "Sender":

@@ -3,7 +3,14 @@
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 from unfreeze.jobs.lengths import Length, Span
 from unfreeze.jobs.metrics import TRAITS, Mode
@@ -180,17 +187,41 @@ class TrainingConfig(Settings):
     """Decides the new head's weights, the order of examples, and dropout."""
 
 
+Count = Annotated[int, Field(ge=1)]
+
+
+def _in_order(limits: tuple[int, int]) -> tuple[int, int]:
+    if limits[0] > limits[1]:
+        raise ValueError(f"expected [fewest, most], got {list(limits)}")
+    return limits
+
+
 class ScaleConfig(Settings):
     """How many workers, and what each gets."""
 
-    workers: Annotated[int, Field(ge=1)] | None = None
-    """Training processes; by default one for each accelerator of the cluster, else two."""
+    workers: (
+        Annotated[
+            Annotated[Count, Tag("<number>")]
+            | Annotated[tuple[Count, Count], AfterValidator(_in_order), Tag("<range>")],
+            Discriminator(
+                lambda value: "<range>" if isinstance(value, list | tuple) else "<number>"
+            ),
+        ]
+        | None
+    ) = None
+    """Training processes, or [fewest, most]: as many as the cluster has room for at the time. By
+    default one for each accelerator of the cluster, else two."""
     gpus_per_worker: Annotated[float, Field(ge=0)] | None = None
     """By default 1 if the cluster has accelerators, else 0."""
     cpus_per_worker: Annotated[float, Field(gt=0)] = 1
     """CPU cores for each worker."""
     max_failures: Annotated[int, Field(ge=0)] = 3
-    """How often workers may die before the job gives up."""
+    """How often in a row workers may die without getting further before the job gives up."""
+
+    @property
+    def range(self) -> tuple[int, int] | None:
+        """Fewest and most workers, if the job says so."""
+        return self.workers if isinstance(self.workers, tuple) else None
 
 
 class CheckpointsConfig(Settings):

@@ -47,6 +47,8 @@ class StepResult:
     """Before clipping; nan if DeepSpeed did not compute it."""
     tokens: int
     """Tokens of the global batch, padding not counted."""
+    flags: tuple[bool, ...] = ()
+    """Those that were up on any rank."""
 
 
 class PhaseEngine:
@@ -148,27 +150,35 @@ class PhaseEngine:
             self.train()
 
     def step(
-        self, batches: Sequence[MicroBatch], weight: float, task: Task, *, rate: float
+        self,
+        batches: Sequence[MicroBatch],
+        weight: float,
+        task: Task,
+        *,
+        rate: float,
+        flags: Sequence[bool] = (),
     ) -> StepResult:
         """One optimizer step over a global batch, of which `batches` is our part.
+
+        `flags` are this rank's; all ranks see in the result which are up on any, at no cost.
 
         `weight` is that of the global batch: how many terms its loss has. Each term weighs the
         same, wherever it is: DeepSpeed takes the mean over micro-batches and workers, which
         `scale` undoes. Raises LossNotFinite on all ranks, before the update.
         """
         scale = self._micro_batches * dist.get_world_size() / weight
-        sums = torch.zeros(2, dtype=torch.float64, device=self.engine.device)
+        sums = torch.tensor([0.0, 0.0, *flags], dtype=torch.float64, device=self.engine.device)
         for i, batch in enumerate(batches):
             outputs = self.engine(**task.model_inputs(self.engine.module, batch.inputs))
             loss = task.loss(outputs, batch.inputs)
             self.engine.backward(loss * (scale if batch.examples else 0.0))
             if batch.examples:
                 tokens = task.tokens(batch.inputs).double()
-                sums += torch.stack([loss.detach().double(), tokens])
+                sums[:2] += torch.stack([loss.detach().double(), tokens])
             if i < len(batches) - 1:
                 self.engine.step()
         dist.all_reduce(sums)
-        loss_sum, tokens_sum = sums.tolist()
+        loss_sum, tokens_sum, *flags_up = sums.tolist()
         mean = loss_sum / weight
         if not torch.isfinite(torch.tensor(mean)):
             raise LossNotFinite(mean)
@@ -177,7 +187,8 @@ class PhaseEngine:
         self.engine.step()
         self.updates += bool(self.engine.was_step_applied())
         norm = self.engine.get_global_grad_norm()
-        return StepResult(mean, float("nan") if norm is None else float(norm), int(tokens_sum))
+        norm = float("nan") if norm is None else float(norm)
+        return StepResult(mean, norm, int(tokens_sum), tuple(up > 0 for up in flags_up))
 
     def capture(self) -> PortableState:
         """The state with the trained blocks as they are now. A collective call."""

@@ -8,8 +8,10 @@ JobError
  |   `- CheckpointMismatch   the job file no longer fits the run that it would resume
  |- LossNotFinite        training diverged; the weights were not updated with it
  |- RunStopped           whoever follows the run wants no more of it
+ |- NodeLeaving          the workers leave after a notice, with a checkpoint in the store
+ |- OutOfMemory          workers ran out of memory again, with half the micro-batch
  |- CheckpointNotKept    the last checkpoint of the job could not be written
- |- TrainingFailed       workers failed more often than the job allows
+ |- TrainingFailed       workers failed for good, or more often than the job allows
  `- PredictionFailed     workers died again and again over the same rows
 """
 
@@ -72,12 +74,29 @@ class RunStopped(JobError):
         return f"stopped after step {self.step}"
 
 
+class NodeLeaving(JobError):
+    """The workers leave after a notice. Raised on all ranks, with this step in the store."""
+
+    def __init__(self, step: int, asked: bool = False) -> None:
+        """`asked`: the driver wanted it; else a machine goes away."""
+        super().__init__(step, asked)
+        self.step, self.asked = step, asked
+
+    def __str__(self) -> str:
+        return f"left after step {self.step}"
+
+
+class OutOfMemory(JobError):
+    """Workers ran out of memory, and a smaller micro-batch did not or cannot help."""
+
+
 class CheckpointNotKept(JobError):
     """The last checkpoint could not be written, so the result would be lost."""
 
 
 class TrainingFailed(JobError):
-    """The workers failed more often than scale.max_failures allows."""
+    """The workers failed for a reason that would come again, or more often than
+    scale.max_failures allows."""
 
 
 class PredictionFailed(JobError):

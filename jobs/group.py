@@ -9,9 +9,17 @@ reads its token settings when it is imported, and `connect` sets them.
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unfreeze.cluster import WORKER_SETTINGS, Workers
+from unfreeze.cluster.placement import beside_the_driver
+
+if TYPE_CHECKING:
+    from unfreeze.cluster.mailbox import Sender
+
+# Our workers hear of nodes that drain themselves, and leave when they have a checkpoint
+# (jobs/notices.py); Ray's watcher would have the controller wait for the deadline.
+_TRAIN_SETTINGS = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 
 
 class WorkerGroup:
@@ -25,15 +33,27 @@ class WorkerGroup:
         *,
         name: str,
         folder: str,
-        max_failures: int,
+        most_waits: int = -1,
+        failures_to: "Sender | None" = None,
     ) -> None:
-        """`folder` is for Train's own notes. `max_failures` -1: start again whatever happens."""
+        """`folder` is for Train's own notes.
+
+        `most_waits`: how often Ray may wait for room in vain (a minute each time) before the group
+        gives up; -1: for ever. `failures_to` is told of failed workers before they are started
+        again; those that failed for good are not (jobs/callbacks.py). None: they always are.
+        """
         import ray
 
         settings = {key: value for key, value in os.environ.items() if key.startswith("RAY_TRAIN")}
-        actor: Any = ray.remote(num_cpus=0, runtime_env={"env_vars": settings})(_Trainer)
+        actor: Any = ray.remote(
+            num_cpus=0,
+            scheduling_strategy=beside_the_driver(),
+            runtime_env={"env_vars": settings | _TRAIN_SETTINGS},
+        )(_Trainer)
         self._trainer = actor.remote()
-        self._end = self._trainer.fit.remote(function, config, workers, name, folder, max_failures)
+        self._end = self._trainer.fit.remote(
+            function, config, workers, name, folder, most_waits, failures_to
+        )
 
     def has_ended(self) -> bool:
         """Whether the function has returned on all ranks, or the group has given up."""
@@ -69,12 +89,18 @@ class _Trainer:
         workers: Workers,
         name: str,
         folder: str,
-        max_failures: int,
+        most_waits: int,
+        failures_to: "Sender | None",
     ) -> str | None:
         from ray.train import ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
         from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig
 
+        from unfreeze.jobs.callbacks import FailureTeller, NodeInterface, SigtermListener
+
+        callbacks: list[Any] = [SigtermListener(), NodeInterface()]
+        if failures_to:
+            callbacks.append(FailureTeller(failures_to))
         resources = {"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {})
         trainer = TorchTrainer(
             function,
@@ -88,7 +114,8 @@ class _Trainer:
             run_config=RunConfig(  # type: ignore[arg-type]  # Train V2's, typed as V1's
                 name=name,
                 storage_path=folder,
-                failure_config=FailureConfig(max_failures=max_failures, controller_failure_limit=3),
+                failure_config=FailureConfig(max_failures=-1, controller_failure_limit=most_waits),
+                callbacks=callbacks,
                 logging_config=LoggingConfig(log_level="ERROR"),
                 worker_runtime_env={"env_vars": WORKER_SETTINGS},
             ),

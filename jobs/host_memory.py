@@ -1,8 +1,12 @@
-"""glibc's heap: kept while a phase is trained, given back between phases. Nothing elsewhere."""
+"""What memory a worker holds; and glibc's heap, kept while a phase is trained, given back between
+phases. Nothing of that elsewhere."""
 
 import ctypes
+import resource
 import sys
 from typing import Any
+
+import torch
 
 # mallopt's names, from malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -25,6 +29,14 @@ def give_back_freed_memory() -> None:
     libc = _glibc()
     if libc:
         libc.malloc_trim(0)
+
+
+def peak_memory_bytes() -> int:
+    """Most memory that this worker held: of its GPU if it has one, else of the process."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _glibc() -> Any:

@@ -110,7 +110,7 @@ def _put(place: Any, keys: list[str], value: Any) -> None:
 
 
 # What config.py calls the alternatives of a setting; no names that people write.
-_TAGS = ("<number>", "<source>", "<length>", "<plateau>", "<auto>", "[key]")
+_TAGS = ("<number>", "<range>", "<source>", "<length>", "<plateau>", "<auto>", "[key]")
 
 _SHORT_FORMS = {
     "model": "path",

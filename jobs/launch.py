@@ -1,7 +1,8 @@
 """The driver's side of a job: check everything, start the workers, bring the result home."""
 
+import json
 import os
-import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,15 +10,12 @@ from typing import Any
 
 import yaml
 
-from unfreeze.cluster import (
-    Workers,
-    cluster_resources,
-    connect,
-    local_resources,
-)
+from unfreeze.cluster import cluster_resources, connect, local_resources
+from unfreeze.jobs.attempts import Attempts
 from unfreeze.jobs.config import JobConfig
-from unfreeze.jobs.errors import JobError, TrainingFailed
-from unfreeze.jobs.files import JOB
+from unfreeze.jobs.errors import JobError, NodeLeaving
+from unfreeze.jobs.failures import ENDS_THE_GROUP, failure_of
+from unfreeze.jobs.files import JOB, RESULT
 from unfreeze.jobs.results import JobResult, read_result, write_report
 from unfreeze.storage import StorageError, check_reachable, open_store
 
@@ -31,7 +29,7 @@ def run_job(
 
     `show` gets what happens as it happens: mappings with a `kind`.
     Raises UserMistake before anything is started; LossNotFinite, CheckpointNotKept,
-    TrainingFailed, StorageError or ClusterError afterwards.
+    OutOfMemory, TrainingFailed, StorageError or ClusterError afterwards.
     """
     from unfreeze.jobs import preflight  # torch is behind both, which takes seconds to import
     from unfreeze.jobs.inputs import gather_inputs
@@ -53,66 +51,38 @@ def run_job(
         preflight.check_deepspeed(job, workers.count)
         show({"kind": "started", "workers": workers.count, "uri": runs.uri, "job": job.name})
         runs.put(JOB, yaml.safe_dump(job.to_data(), sort_keys=False).encode())
-        _train(job, workers, show)
-    result = read_result(runs)
+        attempts = Attempts(job, workers, show)
+        attempts.run(train_function)
+    result = read_result(runs) | {"attempts": attempts.ended}
+    runs.put(RESULT, json.dumps(result, indent=1).encode())
     write_report(runs, result)
     return JobResult(runs.uri, result, was_finished=False)
 
 
-def _train(job: JobConfig, workers: Workers, show: Show) -> None:
-    """Runs the workers to the end, showing what they tell.
-
-    Ray restarts workers that die. An error that would only come again ends the job at once.
-    """
-    from unfreeze.cluster.mailbox import Mailbox
-    from unfreeze.jobs.group import WorkerGroup
-
-    mailbox = Mailbox()
-    config = {
-        "job": job,
-        "sender": mailbox.sender(),
-        "folder": os.getcwd(),
-        "on_gpu": bool(workers.gpus),
-    }
-    with tempfile.TemporaryDirectory(prefix="unfreeze-ray-") as folder:
-        group = WorkerGroup(
-            train_function,
-            config,
-            workers,
-            name=job.name,
-            folder=folder,
-            max_failures=job.scale.max_failures,
-        )
-        try:
-            while not group.has_ended():
-                _show_all(mailbox.messages(), show)
-            _show_all(mailbox.messages(timeout_s=0.1), show)
-            if failure := group.failure():
-                limit = job.scale.max_failures
-                raise TrainingFailed(f"the workers failed more than {limit} times: {failure}")
-        finally:
-            group.end()
-
-
-def _show_all(messages: Iterator[dict[str, Any]], show: Show) -> None:
-    for message in messages:
-        if message["kind"] == "failed":
-            raise message["error"]
-        show(message)
-
-
 def train_function(config: dict[str, Any]) -> None:
-    """What Ray Train calls in each worker."""
+    """What Ray Train calls in each worker.
+
+    Returns when the job is done, and after a notice if other workers have to follow than these;
+    raises NodeLeaving if Ray is to start the same number again.
+    """
+    import torch.distributed as dist
+
+    from unfreeze.jobs.notices import Notices
     from unfreeze.jobs.worker import run_worker
 
     set_up_worker(config["folder"], on_gpu=config["on_gpu"])
-    sender = config["sender"]
+    job, sender, notices = config["job"], config["sender"], Notices()
+    bell = config["bell"] if dist.get_rank() == 0 else None
 
     def tell(kind: str, **fields: Any) -> None:
         sender.send({"kind": kind, **fields}, frequent=kind == "train")
 
-    with _telling_failures(sender):
-        run_worker(config["job"], tell)
+    try:
+        with notices.listening(bell), _telling_failures(sender, dist.get_rank()):
+            run_worker(job, tell, notices)
+    except NodeLeaving as leaving:
+        if not leaving.asked and job.scale.range is None:
+            raise
 
 
 def set_up_worker(folder: str, *, on_gpu: bool) -> None:
@@ -124,10 +94,13 @@ def set_up_worker(folder: str, *, on_gpu: bool) -> None:
 
 
 @contextmanager
-def _telling_failures(sender: Any) -> Iterator[None]:
+def _telling_failures(sender: Any, rank: int) -> Iterator[None]:
     """Tells the driver of errors that another attempt would only meet again."""
     try:
         yield
-    except (JobError, StorageError, AssertionError, TypeError, ValueError, LookupError) as error:
-        sender.send_and_wait({"kind": "failed", "error": error})
+    except Exception as error:
+        failure = failure_of(rank, error, traceback.format_exc())
+        if failure.kind in ENDS_THE_GROUP:
+            ours = error if isinstance(error, JobError | StorageError) else None
+            sender.send_and_wait({"kind": "failed", "failure": failure, "error": ours})
         raise

@@ -10,7 +10,7 @@ from unfreeze.jobs.run import Run
 def train(run: Run, state: PortableState, progress: Progress) -> PortableState:
     """Goes on from `progress` to the end of the last phase; the state that came of it.
 
-    Raises RunStopped when the run's companion wants no more of it.
+    Raises RunStopped when the run's companion wants no more of it, NodeLeaving after a notice.
     """
     while progress.phase < len(run.phases):
         phase = run.phases[progress.phase]
@@ -21,6 +21,7 @@ def train(run: Run, state: PortableState, progress: Progress) -> PortableState:
         progress.enter_next_phase()
         if phase.max_steps:
             run.save_phase_end(state, progress)
+            run.leave_if_noticed(progress)
     return state
 
 
@@ -39,6 +40,7 @@ def train_phase(run: Run, phase: Phase, state: PortableState, progress: Progress
                 break  # the checkpoint of a phase's end says that the next phase has begun
             if run.wants_checkpoint(progress, is_best=is_best):
                 run.save_checkpoint(engine.capture(), progress)
+            run.leave_if_noticed(progress)
         if run.has_to_validate_its_end(phase, progress):  # taken up at its very end
             run.validate(engine, progress)
         return engine.capture()
@@ -54,6 +56,7 @@ def train_step(run: Run, engine: PhaseEngine, progress: Progress) -> None:
             run.weight(batch),
             run.task,
             rate=engine.phase.rate_at(progress.step_in_phase),
+            flags=run.notices.heard(),
         )
     progress.step += 1
     progress.tokens += result.tokens

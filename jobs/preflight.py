@@ -12,6 +12,7 @@ from unfreeze.jobs.inputs import Inputs, cache_folder, default_precision
 from unfreeze.jobs.model import describe_model, locate_model
 from unfreeze.jobs.phases import plan_phases
 from unfreeze.jobs.results import read_result
+from unfreeze.jobs.scaling import limits
 from unfreeze.jobs.tasks import open_task
 from unfreeze.jobs.zero import deepspeed_config, plan_batches
 from unfreeze.storage import CheckpointStore, ObjectNotFound, ObjectStore
@@ -86,7 +87,7 @@ def plan_for(job: JobConfig, have: Resources) -> Workers:
     try:
         return plan_workers(
             have,
-            workers=scale.workers,
+            workers=limits(scale, 1, job.training.batch_size) if scale.range else scale.workers,
             gpus_per_worker=scale.gpus_per_worker,
             cpus_per_worker=scale.cpus_per_worker,
         )

@@ -44,7 +44,7 @@ def build_report(
     names = [phase["name"] for phase in result["phases"]]
     verdict = overfitting(metrics, result["mode"], metric=metric, phases=names)
     task = open_task(parse_job(result["job"]).task, result["learned"])
-    shown = [*_before_and_after(result), *task.sections(predictions, judged)]
+    shown = [*_before_and_after(result), *task.sections(predictions, judged), *_attempts(result)]
     sections = [_section(section) for section in shown]
     charts = _charts(result, metrics, verdict)
     of_rows = {metric.name for metric in task.metrics if metric.column is not None}
@@ -127,6 +127,19 @@ def _before_and_after(result: Data) -> list[Section]:
         )
     columns = ("rows", "metric", "before", "after")
     return [Section("Before and after", note, Table(columns, rows))]
+
+
+def _attempts(result: Data) -> list[Section]:
+    """Where workers were started again, if they were."""
+    attempts = result.get("attempts") or []
+    if len(attempts) < 2:
+        return []
+    rows = [
+        (attempt["workers"], attempt["from_step"], attempt["to_step"], attempt["ended"])
+        for attempt in attempts
+    ]
+    note = "Each start of the workers, and how it ended."
+    return [Section("Attempts", note, Table(("workers", "from step", "to step", "ended"), rows))]
 
 
 def _section(section: Section) -> dict[str, Any]:

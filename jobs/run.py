@@ -1,8 +1,6 @@
 """One worker's view of a job: what the loop asks for, by the words that the loop uses."""
 
 import json
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,10 +24,12 @@ from unfreeze.jobs.config import JobConfig
 from unfreeze.jobs.data.batches import epoch_batches, split_batch
 from unfreeze.jobs.data.dataset import PreparedData
 from unfreeze.jobs.engine import MicroBatch, PhaseEngine, StepResult
-from unfreeze.jobs.errors import LossNotFinite, RunStopped
+from unfreeze.jobs.errors import LossNotFinite, NodeLeaving, RunStopped
+from unfreeze.jobs.host_memory import peak_memory_bytes
 from unfreeze.jobs.lengths import Span
 from unfreeze.jobs.metrics import Floats, from_bytes, scores_of, to_bytes
 from unfreeze.jobs.model import ModelPlan
+from unfreeze.jobs.notices import Heard, Notices
 from unfreeze.jobs.phases import Phase
 from unfreeze.jobs.portable import WEIGHT, PortableState
 from unfreeze.jobs.progress import Progress
@@ -57,6 +57,9 @@ class Run:
     checkpointer: Checkpointer
     tell: Tell
     companion: Companion = field(default_factory=Alone)
+    notices: Notices = field(default_factory=Notices)
+    heard: Heard = field(default_factory=Heard)
+    """What any of the workers had heard by the last step."""
     metrics: list[dict[str, Any]] = field(default_factory=list)
     """What was measured so far, in the order of steps."""
     best_statistics: Floats | None = None
@@ -196,7 +199,15 @@ class Run:
         signals = self.companion.signals(is_best=is_best, is_due=is_due)
         if signals.stop:
             raise RunStopped(progress.step)
-        return signals.checkpoint
+        return signals.checkpoint or any(self.heard)
+
+    def leave_if_noticed(self, progress: Progress) -> None:
+        """After a notice: waits until this step's checkpoint is in the store, and raises
+        NodeLeaving, on all ranks after the same step."""
+        if any(self.heard):
+            kept = self.checkpointer.wait()
+            self.tell("leaving", step=progress.step, asked=self.heard.asked, kept=kept)
+            raise NodeLeaving(progress.step, self.heard.asked)
 
     def save_checkpoint(self, state: PortableState, progress: Progress) -> None:
         self.checkpointer.save(state, progress, self.notes())
@@ -205,7 +216,7 @@ class Run:
         signals = self.companion.signals(is_best=progress.best_step == progress.step, is_due=True)
         if signals.stop and progress.phase < len(self.phases):
             raise RunStopped(progress.step)
-        if signals.checkpoint:
+        if signals.checkpoint or any(self.heard):
             self.save_checkpoint(state, progress)
 
     def notes(self) -> Notes:
@@ -246,6 +257,7 @@ class Run:
             "grad_norm": result.grad_norm,
         }
         self.metrics.append(line)
+        self.heard = Heard(*result.flags)
         self.tell(**line, tokens=result.tokens)
 
     def note_phase_end(self, phase: Phase, progress: Progress) -> None:
@@ -278,11 +290,3 @@ def load_weights(model: nn.Module, plan: ModelPlan, state: PortableState) -> Non
                 for name in block.parameters:
                     weight = parameters[name]
                     weight.copy_(state.hand_out(block.name, WEIGHT, name, weight))
-
-
-def peak_memory_bytes() -> int:
-    """Most memory that this worker held: of its GPU if it has one, else of the process."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -15,6 +15,7 @@ from unfreeze.jobs.finish import finish
 from unfreeze.jobs.inputs import Inputs, default_precision, gather_inputs
 from unfreeze.jobs.loop import train
 from unfreeze.jobs.model import build_model
+from unfreeze.jobs.notices import Notices
 from unfreeze.jobs.phases import plan_phases
 from unfreeze.jobs.portable import PortableState
 from unfreeze.jobs.progress import Progress
@@ -23,13 +24,16 @@ from unfreeze.jobs.zero import deepspeed_config, plan_batches
 from unfreeze.storage import CheckpointStore, ObjectStore, checkpoint_id, open_store
 
 
-def run_worker(job: JobConfig, tell: Tell) -> None:
-    """Trains, or goes on training, and leaves the result in the store. All ranks call it."""
+def run_worker(job: JobConfig, tell: Tell, notices: Notices | None = None) -> None:
+    """Trains, or goes on training, and leaves the result in the store. All ranks call it.
+
+    Raises NodeLeaving after a notice, besides all else that can go wrong.
+    """
     torch.set_num_threads(max(1, int(job.scale.cpus_per_worker)))
     inputs = gather_inputs(job)
     store = open_store(job.storage.uri, endpoint=job.storage.endpoint).under(job.name)
     tell = tell if dist.get_rank() == 0 else keep_quiet
-    run = open_run(inputs, tell, store, BackgroundWriter())
+    run = open_run(inputs, tell, store, BackgroundWriter(), notices=notices)
     progress = Progress()
     train_to_the_end(run, progress)
     finish(run, progress, inputs)
@@ -90,6 +94,7 @@ def open_run(
     store: ObjectStore,
     writer: BackgroundWriter,
     companion: Companion | None = None,
+    notices: Notices | None = None,
 ) -> Run:
     """Plans the job for this world size; what it leaves goes to `store`."""
     job = inputs.job
@@ -135,6 +140,7 @@ def open_run(
         ),
         tell=tell,
         companion=companion or Alone(),
+        notices=notices or Notices(),
     )
 
 

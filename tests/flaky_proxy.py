@@ -17,23 +17,23 @@ class Proxy(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, upstream: str) -> None:
-        super().__init__(("127.0.0.1", 0), Relay)
+    def __init__(self, upstream: str, address: str = "127.0.0.1") -> None:
+        super().__init__((address, 0), Relay)
         self.upstream = urlsplit(upstream).netloc
         self.way, self.failures, self.seen = "503", 0, 0
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"http://{self.server_address[0]}:{self.server_port}"
 
     def fail(self, way: str, times: int) -> None:
         self.way, self.failures, self.seen = way, times, 0
 
 
 @contextmanager
-def running_proxy(upstream: str) -> Iterator[Proxy]:
-    """A proxy that serves as long as the block."""
-    with Proxy(upstream) as proxy:
+def running_proxy(upstream: str, address: str = "127.0.0.1") -> Iterator[Proxy]:
+    """A proxy that serves at `address` as long as the block."""
+    with Proxy(upstream, address) as proxy:
         thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,10 +16,19 @@ import psutil
 class Node:
     """A head or another node, in processes of its own."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        """`arguments` of `ray start`."""
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *arguments]
-        command += ["--node-ip-address=127.0.0.1"]
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        address: str = "127.0.0.1",
+        within: Sequence[str] = (),
+    ) -> None:
+        """`arguments` of `ray start`; `within`: what the command has to begin with."""
+        command = [*within, sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+        command += [*arguments, f"--node-ip-address={address}"]
+        # The default is one port: the agents of all other Rays on the machine would fail, and with
+        # them the Jobs API.
+        command += ["--dashboard-agent-listen-port=0"]
         with (folder / "ray.log").open("a") as log:
             self._main = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
@@ -38,20 +47,30 @@ class Node:
         _kill(members)
         self._main.wait(15)
 
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself, or was ended."""
+        return self._main.poll() is not None
+
     def train_workers(self) -> list[psutil.Process]:
         """The workers of Ray Train that run on it now, youngest last."""
-        found = [p for p in self._members() if "RayTrainWorker" in _name_of(p)]
+        return self.processes("RayTrainWorker")
+
+    def processes(self, words: str) -> list[psutil.Process]:
+        """Its processes whose command line has these words, youngest last."""
+        found = [process for process in self._members() if words in _name_of(process)]
         return sorted(found, key=lambda process: process.create_time())
 
     def _members(self) -> list[psutil.Process]:
-        if self._main.poll() is not None:
+        if self.has_ended():
             return []
         return psutil.Process(self._main.pid).children(recursive=True)
 
 
 @contextmanager
-def ray_head(folder: Path, num_cpus: int) -> Iterator[tuple[Node, str]]:
-    """A head with the tests' token, on loopback, and its address. Ended with all processes.
+def ray_head(
+    folder: Path, num_cpus: int, *arguments: str, address: str = "127.0.0.1"
+) -> Iterator[tuple[Node, str]]:
+    """A head with the tests' token, and where it is. Ended with all processes.
 
     Meanwhile, the environment points to it: put back at the end, as there may be a Ray around it.
     """
@@ -59,6 +78,7 @@ def ray_head(folder: Path, num_cpus: int) -> Iterator[tuple[Node, str]]:
     own = {
         "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}",
         "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # else `end` takes half a minute
         "RAY_USAGE_STATS_ENABLED": "0",
     }
     before = {name: os.environ.get(name) for name in own}
@@ -67,10 +87,12 @@ def ray_head(folder: Path, num_cpus: int) -> Iterator[tuple[Node, str]]:
         folder,
         *("--head", f"--port={port}", f"--num-cpus={num_cpus}"),
         *(f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"),
+        *arguments,
+        address=address,
     )
     try:
-        _wait_until(lambda: _listens(port) and _listens(dashboard), 60)
-        yield head, f"127.0.0.1:{port}"
+        _wait_until(lambda: _listens(address, port) and _listens("127.0.0.1", dashboard), 180)
+        yield head, f"{address}:{port}"
     finally:
         head.end()
         for name, value in before.items():
@@ -100,10 +122,10 @@ def _wait_until(condition: object, seconds: float) -> None:
         time.sleep(0.2)
 
 
-def _listens(port: int) -> bool:
+def _listens(address: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.2)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((address, port)) == 0
 
 
 def _free_port() -> int:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from unfreeze.cluster.placement import beside_the_driver
 from unfreeze.tuning.broker import Broker
 from unfreeze.tuning.orders import Assignment
 
@@ -87,7 +88,7 @@ class BrokerHandle:
         """Starts a broker, which ends with the driver."""
         import ray
 
-        actor: Any = ray.remote(num_cpus=0)(_BrokerActor)
+        actor: Any = ray.remote(num_cpus=0, scheduling_strategy=beside_the_driver())(_BrokerActor)
         several = actor.options(max_concurrency=MOST_WAITING)
         return cls(several.remote(max_failures, list(known_prefixes)))
 

@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 
 from unfreeze.jobs.errors import JobError
+from unfreeze.jobs.failures import ENDS_THE_GROUP, kind_of
 from unfreeze.jobs.launch import set_up_worker
 from unfreeze.storage import StorageError
 from unfreeze.tuning.broker_actor import GO_HOME, BrokerHandle
@@ -22,19 +23,14 @@ def serve(config: dict[str, Any]) -> None:
     set_up_worker(config["folder"], on_gpu=config["on_gpu"])
     torch.set_num_threads(config["threads"])
     lane = _Lane(config["lane"], config["broker"], config["every_s"])
-    lane.serve(config["carry_out"] or carry_out)
-
-
-# What gloo says on the ranks that are left when one has died; NCCL's errors have a class.
-_LOST_PEER = ("connection closed by peer", "connection reset", "broken pipe", "gloo")
+    with lane.bench.notices.listening():
+        lane.serve(config["carry_out"] or carry_out)
 
 
 def is_of_the_trial(error: Exception) -> bool:
-    """Whether another attempt would fail alike: not if the store or another rank was lost."""
-    if isinstance(error, StorageError | ConnectionError | dist.DistError):
-        return False
-    text = str(error).lower()
-    return not (isinstance(error, RuntimeError) and any(sign in text for sign in _LOST_PEER))
+    """Whether another attempt would fail alike: not if the store or another rank was lost, nor if
+    the lane's machine goes away."""
+    return not isinstance(error, StorageError) and kind_of(error) in ENDS_THE_GROUP
 
 
 class _Lane:
@@ -42,7 +38,7 @@ class _Lane:
 
     def __init__(self, number: int, broker: BrokerHandle, every_s: float) -> None:
         self._number, self._broker, self._every_s = number, broker, every_s
-        self._bench = Bench()
+        self.bench = Bench()
         self._generation = self._from_rank_0(lambda: broker.ask("register", number))
 
     def serve(self, carry_out: CarryOut) -> None:
@@ -58,7 +54,7 @@ class _Lane:
         id = assignment.order.id
         line = _LineToBroker(self._broker, (self._number, self._generation, id))
         try:
-            outcome = carry_out(assignment, self._bench, line, self._every_s)
+            outcome = carry_out(assignment, self.bench, line, self._every_s)
         except Exception as error:
             reason = str(error).strip().split("\n")[0]
             why = reason if isinstance(error, JobError) else f"{type(error).__name__}: {reason}"
@@ -79,7 +75,7 @@ class _Lane:
 
     def _from_rank_0(self, find: Callable[[], Any]) -> Any:
         found = [find() if dist.get_rank() == 0 else None]
-        dist.broadcast_object_list(found, 0, group=self._bench.group)
+        dist.broadcast_object_list(found, 0, group=self.bench.group)
         return found[0]
 
 

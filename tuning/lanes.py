@@ -25,13 +25,14 @@ LOOK_EVERY_S = 5.0
 
 
 def workers_of_lane(job: JobConfig, have: Resources) -> Workers:
-    """The workers of one lane: those of the job, or one if the job does not say.
+    """The workers of one lane: those of the job (its fewest), or one if the job does not say.
 
     Many narrow lanes do more trials in a time than a few wide ones: no gradients travel.
     Raises ConfigError if one lane does not fit in the cluster.
     """
-    if job.scale.workers is None:
-        job = job.model_copy(update={"scale": job.scale.model_copy(update={"workers": 1})})
+    if job.scale.workers is None or job.scale.range:
+        fewest = job.scale.range[0] if job.scale.range else 1
+        job = job.model_copy(update={"scale": job.scale.model_copy(update={"workers": fewest})})
     return plan_for(job, have)
 
 
@@ -122,7 +123,7 @@ class Lanes:
             self.workers,
             name=f"lane-{number}-{uuid.uuid4().hex[:8]}",
             folder=self._folder,
-            max_failures=-1,
+            most_waits=3,
         )
         self._lanes[number] = _Started(group, starts)
 

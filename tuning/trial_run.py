@@ -19,6 +19,7 @@ from unfreeze.jobs.errors import LossNotFinite, RunStopped
 from unfreeze.jobs.finish import best_model, export, keep_all, settled, untrained_model
 from unfreeze.jobs.inputs import Inputs, gather_inputs, inputs_for
 from unfreeze.jobs.metrics import to_bytes
+from unfreeze.jobs.notices import Notices
 from unfreeze.jobs.progress import Progress
 from unfreeze.jobs.run import Run
 from unfreeze.jobs.tasks.task import Task
@@ -62,6 +63,7 @@ class Bench:
     def __init__(self) -> None:
         self.writer = BackgroundWriter()
         self.group = dist.new_group(backend="gloo")
+        self.notices = Notices()
         self._inputs: dict[str, Inputs] = {}
 
     def inputs(self, job: JobConfig) -> Inputs:
@@ -146,7 +148,8 @@ def lines_of(run: Run) -> list[dict[str, Any]]:
 def carry_out(assignment: Assignment, bench: Bench, line: Line, every_s: float) -> Outcome:
     """Does what the order says. All ranks of the lane call it.
 
-    A trial that is stopped or diverges is an outcome; all else that goes wrong is raised.
+    A trial that is stopped or diverges is an outcome; all else that goes wrong is raised, and
+    NodeLeaving after a notice.
     """
     job = assignment.order.job
     root = root_of(job)
@@ -156,7 +159,7 @@ def carry_out(assignment: Assignment, bench: Bench, line: Line, every_s: float) 
     inputs = bench.inputs(job)
     tell = companion.tell if dist.get_rank() == 0 else keep_quiet
     place = root.under(assignment.order.place)
-    run = companion.run = open_run(inputs, tell, place, bench.writer, companion)
+    run = companion.run = open_run(inputs, tell, place, bench.writer, companion, bench.notices)
     progress = Progress()
     state: State = "finished"
     try:

@@ -1,5 +1,6 @@
 """Workers of a real Ray Train job are killed; the job goes on by itself, to the same losses."""
 
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,11 @@ def test_a_worker_killed_in_a_phase_and_one_at_a_boundary_do_not_change_a_loss(
     assert 120 <= resumed[1] < 180
     assert worker_tasks.metrics(killed) == worker_tasks.metrics(whole)
     assert result.data["resumed_from"] == resumed
+    *died, last = result.data["attempts"]
+    assert [attempt["from_step"] for attempt in [*died, last]] == [0, *resumed]
+    for attempt in died:
+        assert re.fullmatch(r"the process of rank [01] died", attempt["ended"])
+    assert last["ended"] == "finished"
     assert result.test == worker_tasks.result(whole)["test"]
     for name in ("report.html", "job.yaml", "model/model.safetensors", "predictions/test.jsonl"):
         assert (tmp_path / "killed/tiny" / name).stat().st_size > 0

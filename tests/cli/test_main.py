@@ -13,8 +13,14 @@ import pytest
 from click.testing import CliRunner
 
 from unfreeze.cli import words
+from unfreeze.cli.cluster import LATER
 from unfreeze.cli.main import VERBS, cli, exit_code
-from unfreeze.cluster import ClusterError, ClusterUnreachable, NotEnoughResources
+from unfreeze.cluster import (
+    ClusterError,
+    ClusterUnreachable,
+    NotEnoughResources,
+    SubmissionRefused,
+)
 from unfreeze.jobs import errors as jobs_errors
 from unfreeze.storage import errors as storage_errors
 from unfreeze.tuning import errors as tuning_errors
@@ -29,7 +35,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize("arguments", [[], ["train"], ["storage", "up"]])
+@pytest.mark.parametrize("arguments", [[], ["train"], ["storage", "up"], ["cluster", "doctor"]])
 def test_help_answers_at_once_and_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\n"
@@ -68,7 +74,8 @@ def test_every_verb_exists_and_has_help_of_its_own(verb: str) -> None:
 
 def test_every_file_of_the_command_line_that_holds_a_verb_is_listed() -> None:
     files = {p.stem for p in (ROOT / "cli").glob("*.py") if "@click." in p.read_text()}
-    assert files - {"main"} == set(VERBS)
+    nested = {module.rpartition(".")[2] for module in LATER.values()}
+    assert files - {"main"} - nested == set(VERBS)
 
 
 def test_every_option_says_what_it_is_for() -> None:
@@ -136,6 +143,7 @@ USER = {
     "BucketNotFound",
     "InvalidUri",
     "ObjectNotFound",
+    "SubmissionRefused",
 }
 
 
@@ -153,6 +161,7 @@ def classes(module: Any) -> list[type[Exception]]:
         ClusterError,
         ClusterUnreachable,
         NotEnoughResources,
+        SubmissionRefused,
     ],
     ids=lambda kind: kind.__name__,
 )

@@ -1,25 +1,28 @@
-"""What connecting does to this process: a token that only we can read, and nothing that stays.
+"""What connecting does to this process: the right address and token, and nothing that stays.
 
 Ray is a stand-in here; tests/slow/ has the real one.
 """
 
 import os
-import stat
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from unfreeze.cluster import (
     WORKER_SETTINGS,
+    AddressInvalid,
+    AuthenticationOff,
     ClusterLost,
     ClusterUnreachable,
     connect,
     home_folder,
 )
-from unfreeze.cluster.connect import _use_token
+from unfreeze.cluster.local_state import LocalCluster, LocalNode, write_state
+from unfreeze.cluster.processes import Recorded
 
 
 class Lost(Exception):
@@ -59,12 +62,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a program that has not imported it yet; what is set meanwhile is taken back."""
-    monkeypatch.delitem(sys.modules, "ray", raising=False)
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.setenv(name, "taken back at the end of the test")
-        monkeypatch.delenv(name)
+def local_cluster() -> LocalCluster:
+    """Written down as running: its head is this process."""
+    here = Recorded(os.getpid(), psutil.Process().create_time())
+    head = LocalNode("head", 0, (), here)
+    cluster = LocalCluster("127.0.0.1:1", "http://127.0.0.1:2", Path("/tmp/none"), (head,))
+    write_state(cluster)
+    return cluster
 
 
 def test_a_cluster_is_asked_for_by_its_address_and_left_in_the_end(ray: FakeRay) -> None:
@@ -130,49 +134,50 @@ def test_a_cluster_that_fails_without_a_word_is_unreachable_too(ray: FakeRay) ->
         pytest.fail("connected")
 
 
-@pytest.mark.usefixtures("without_ray")
-def test_the_token_is_ours_alone_and_stays_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "ray-token"
-    umask = os.umask(0)
-    try:
-        _use_token(path)
-    finally:
-        os.umask(umask)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    token = path.read_text()
-    assert len(token) == 64
-    assert os.environ["RAY_AUTH_MODE"] == "token"
-    assert os.environ["RAY_AUTH_TOKEN_PATH"] == str(path)
-    del os.environ["RAY_AUTH_MODE"]
-    _use_token(path)
-    assert path.read_text() == token
-
-
-@pytest.mark.usefixtures("without_ray")
-def test_two_homes_have_two_tokens(tmp_path: Path) -> None:
-    tokens = []
-    for name in ("a", "b"):
-        _use_token(tmp_path / name)
-        tokens.append((tmp_path / name).read_text())
-        del os.environ["RAY_AUTH_MODE"]
-    assert tokens[0] != tokens[1]
-
-
-@pytest.mark.usefixtures("without_ray")
-def test_a_token_that_the_user_has_set_up_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_local_cluster_is_found_by_auto_and_by_either_of_its_addresses(
+    ray: FakeRay, local_cluster: LocalCluster
 ) -> None:
+    before = dict(os.environ)
+    for address in ("auto", local_cluster.address, local_cluster.dashboard):
+        with connect(address):
+            assert ray.asked.pop()["address"] == local_cluster.address
+            assert os.environ["RAY_API_SERVER_ADDRESS"] == local_cluster.dashboard
+        assert dict(os.environ) == before
+
+
+def test_auto_is_rays_own_where_the_environment_names_a_cluster(
+    ray: FakeRay, local_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    with connect("auto"):
+        assert ray.asked[0]["address"] == "auto"
+    assert "RAY_API_SERVER_ADDRESS" not in os.environ
+
+
+def test_auto_is_rays_own_where_no_local_cluster_runs(ray: FakeRay) -> None:
+    dead = LocalNode("head", 0, (), Recorded(os.getpid(), 12345.0))
+    write_state(LocalCluster("127.0.0.1:1", "http://127.0.0.1:2", Path("/tmp/none"), (dead,)))
+    with connect("auto"):
+        assert ray.asked[0]["address"] == "auto"
+
+
+def test_the_dashboard_of_another_cluster_is_no_address_for_a_driver(ray: FakeRay) -> None:
+    with (
+        pytest.raises(AddressInvalid, match="is a dashboard, which `unfreeze submit` takes"),
+        connect("http://10.0.0.1:8265"),
+    ):
+        pytest.fail("connected")
+    assert not ray.asked
+
+
+def test_no_ray_is_started_that_asks_for_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    _use_token(tmp_path / "ray-token")
-    assert not (tmp_path / "ray-token").exists()
-    assert os.environ["RAY_AUTH_MODE"] == "disabled"
-
-
-def test_a_program_that_has_ray_already_keeps_its_settings(ray: FakeRay, tmp_path: Path) -> None:
-    _use_token(tmp_path / "ray-token")
-    assert not (tmp_path / "ray-token").exists()
-    assert "RAY_AUTH_MODE" not in os.environ
+    before = dict(os.environ)
+    with pytest.raises(AuthenticationOff), connect():
+        pytest.fail("connected")
+    assert dict(os.environ) == before
+    assert "ray" not in sys.modules
 
 
 def test_home_is_where_the_environment_says(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -324,3 +324,14 @@ def test_a_result_with_scores_from_before_shows_what_training_changed():
     start = values.index("general")
     assert values[start : start + 4] == ["general", "accuracy", "90.0 %", "60.0 %"]
     assert "Before and after" not in build()
+
+
+def test_starts_of_the_workers_are_listed_when_there_was_more_than_one():
+    attempts = [
+        {"workers": 2, "from_step": 0, "to_step": 57, "ended": "the machine of rank 1 is gone"},
+        {"workers": 1, "from_step": 40, "to_step": 80, "ended": "finished"},
+    ]
+    page = markup(build(a_result(attempts=attempts)))
+    assert "<h2>Attempts</h2>" in page
+    assert "the machine of rank 1 is gone" in page
+    assert "<h2>Attempts</h2>" not in markup(build(a_result(attempts=attempts[1:])))

@@ -29,6 +29,7 @@ def job(**scale: Any) -> JobConfig:
         ({}, Resources(8, 4), Workers(1, 1, 1)),
         ({"workers": 2}, Resources(8, 0), Workers(2, 1, 0)),
         ({"workers": 2}, Resources(8, 4), Workers(2, 1, 1)),
+        ({"workers": [2, 8]}, Resources(8, 0), Workers(2, 1, 0)),
         ({"gpus_per_worker": 0}, Resources(8, 4), Workers(1, 1, 0)),
         ({"gpus_per_worker": 0.5, "cpus_per_worker": 2}, Resources(8, 1), Workers(1, 2, 0.5)),
     ],
