@@ -72,8 +72,8 @@ def up(
         return
     if dry_run:
         raise click.UsageError("--dry-run shows the commands for a FILE; none is given")
-    from unfreeze.cluster import local
-    from unfreeze.cluster.local_nodes import Wanted
+    from unfreeze.cluster.local import cluster as local
+    from unfreeze.cluster.local.nodes import Wanted
     from unfreeze.cluster.tokens import token_file
 
     found = local.up(Wanted(workers, cpus_per_node, gpus_per_node))
@@ -107,7 +107,7 @@ def down(file: Path | None, dry_run: bool) -> None:
         return
     if dry_run:
         raise click.UsageError("--dry-run shows the commands for a FILE; none is given")
-    from unfreeze.cluster import local
+    from unfreeze.cluster.local import cluster as local
 
     ended = local.down()
     click.echo(

@@ -14,7 +14,7 @@ from unfreeze.cli.options import AS_JSON
 
 if TYPE_CHECKING:  # they take seconds, or bring what --help has no need of
     from unfreeze.cli.store_findings import Answers
-    from unfreeze.cluster.facts import Examination, Unanswered
+    from unfreeze.cluster.doctor.facts import Examination, Unanswered
     from unfreeze.storage import ObjectStore
     from unfreeze.storage.probe import StoreProbe
 
@@ -44,7 +44,7 @@ def command(
     Exits with 1 if there is an error. Warnings are none.
     """
     from unfreeze.cli.store_findings import judge_store
-    from unfreeze.cluster.findings import exit_code, in_order, judge, summary
+    from unfreeze.cluster.doctor.findings import exit_code, in_order, judge, summary
 
     if address and address.startswith("ray://"):
         raise click.UsageError(
@@ -104,8 +104,8 @@ def _examine(
 ) -> "tuple[Examination, Answers]":
     """The cluster, and what each machine says of the store."""
     from unfreeze.cluster import connect
-    from unfreeze.cluster.doctor import QUICK, THOROUGH, examine
-    from unfreeze.cluster.local_state import running_cluster
+    from unfreeze.cluster.doctor.examine import QUICK, THOROUGH, examine
+    from unfreeze.cluster.local.state import running_cluster
 
     if address is None and (local := running_cluster()):
         address = local.address
@@ -123,7 +123,7 @@ def _trying(
 ) -> "Iterator[tuple[Callable[[], StoreProbe] | None, dict[str, StoreProbe | Unanswered]]]":
     """What is to be run on the nodes, and where the answers go: this machine's is there. The marker
     for the nodes lasts as long as the block."""
-    from unfreeze.cluster.software_findings import THIS_MACHINE
+    from unfreeze.cluster.doctor.software import THIS_MACHINE
     from unfreeze.storage import StorageError
     from unfreeze.storage.probe import PROBE_BYTES, probe, put_marker
 

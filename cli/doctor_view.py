@@ -8,8 +8,8 @@ from rich.text import Text
 
 from unfreeze.cli.store_findings import Answers
 from unfreeze.cli.words import size
-from unfreeze.cluster.facts import Examination, Finding, Node, Pair, Severity
-from unfreeze.cluster.findings import summary
+from unfreeze.cluster.doctor.facts import Examination, Finding, Node, Pair, Severity
+from unfreeze.cluster.doctor.findings import summary
 from unfreeze.storage.probe import StoreProbe
 
 _STYLES: Mapping[Severity, str] = {"error": "bold red", "warning": "yellow", "ok": "green"}

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from unfreeze.cluster.jobs_api import JobsApi
+    from unfreeze.cluster.submission.jobs_api import JobsApi
 
 
 def opened(address: str, allow_open_dashboard: bool) -> "JobsApi":
     """The Jobs API at `address`. Warns of a dashboard that asks for no token; raises Insecure where
     others reach it."""
-    from unfreeze.cluster.jobs_api import JobsApi
     from unfreeze.cluster.security import check_dashboard
+    from unfreeze.cluster.submission.jobs_api import JobsApi
 
     if warning := check_dashboard(address, allow_open_dashboard):
         _plain_line(f"warning: {warning}")
@@ -32,7 +32,7 @@ def follow_to_the_end(
 ) -> int:
     """Shows the log until the submission has ended; the exit code that follows from it. Ctrl-C
     leaves the submission running."""
-    from unfreeze.cluster.following import Follower, exit_code_for, words_for
+    from unfreeze.cluster.submission.following import Follower, exit_code_for, words_for
 
     last = handle
 

@@ -18,8 +18,8 @@ from unfreeze.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from unfreeze.cluster.jobs_api import JobsApi
-    from unfreeze.cluster.submission import Submitted
+    from unfreeze.cluster.submission.jobs_api import JobsApi
+    from unfreeze.cluster.submission.request import Submitted
 
 CANCELLED_WITHIN_S = 30.0
 
@@ -118,7 +118,7 @@ def cancel(handle: str, address: str | None, allow_open_dashboard: bool) -> None
     while job.is_alive and time.monotonic() < deadline:
         time.sleep(0.5)
         job = _known(api, handle)
-    from unfreeze.cluster.following import words_for
+    from unfreeze.cluster.submission.following import words_for
 
     if job.is_alive:
         click.echo(f"{handle} was asked to end, and still {words_for(job)}", err=True)
@@ -129,7 +129,7 @@ def cancel(handle: str, address: str | None, allow_open_dashboard: bool) -> None
 def _api(address: str | None, allow_open_dashboard: bool, handle: str | None = None) -> "JobsApi":
     """Raises SubmissionRefused for what cannot be a handle, before anybody is contacted."""
     from unfreeze.cli.following import opened
-    from unfreeze.cluster.submission import check_handle
+    from unfreeze.cluster.submission.request import check_handle
 
     if handle is not None:
         check_handle(handle)
@@ -152,7 +152,7 @@ def _known(api: "JobsApi", handle: str) -> "Submitted":
 
 
 def _facts(job: "Submitted") -> dict[str, Any]:
-    from unfreeze.cluster.following import words_for
+    from unfreeze.cluster.submission.following import words_for
 
     return {**asdict(job), "metadata": dict(job.metadata), "words": words_for(job)}
 
@@ -160,7 +160,7 @@ def _facts(job: "Submitted") -> dict[str, Any]:
 def status_lines(job: "Submitted") -> list[str]:
     """A submission for people."""
     from unfreeze.cli.words import duration
-    from unfreeze.cluster.following import words_for
+    from unfreeze.cluster.submission.following import words_for
 
     lines = [
         f"{job.handle}  {job.status}: {words_for(job)}",
@@ -203,7 +203,7 @@ def _moment(seconds: float | None) -> str:
 
 def _show_log_in_store(run: str, endpoint: str | None, submission: str | None) -> None:
     from unfreeze.cli.runs import find_job_or_search
-    from unfreeze.cluster.submission import check_handle
+    from unfreeze.cluster.submission.request import check_handle
     from unfreeze.jobs import ConfigError
     from unfreeze.storage.log_chunks import LOGS, logs_in, read_log
 

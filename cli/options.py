@@ -56,7 +56,7 @@ def dashboard_address(given: str | None) -> str:
     """
     from unfreeze.cluster import SubmissionRefused
     from unfreeze.cluster.addresses import checked_url, is_url
-    from unfreeze.cluster.local_state import running_cluster
+    from unfreeze.cluster.local.state import running_cluster
 
     named = {name: os.environ.get(name, "") for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")}
     named = {name: value for name, value in named.items() if is_url(value)}

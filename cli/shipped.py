@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from unfreeze.cluster.addresses import is_loopback
-from unfreeze.cluster.shipment import LocalFiles, Place, Shipment, arranged, with_paths
+from unfreeze.cluster.submission.shipment import LocalFiles, Place, Shipment, arranged, with_paths
 from unfreeze.jobs.config import StorageConfig
 from unfreeze.jobs.errors import ConfigError
 from unfreeze.jobs.local_files import local_files, model_files

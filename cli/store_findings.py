@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from unfreeze.cluster.facts import Finding, Unanswered
-from unfreeze.cluster.link_findings import CLOCK_ERROR_S, CLOCK_WARNING_S
-from unfreeze.cluster.software_findings import THIS_MACHINE, names
+from unfreeze.cluster.doctor.facts import Finding, Unanswered
+from unfreeze.cluster.doctor.links import CLOCK_ERROR_S, CLOCK_WARNING_S
+from unfreeze.cluster.doctor.software import THIS_MACHINE, names
 from unfreeze.storage.probe import StoreProbe
 
 Answers = Mapping[str, StoreProbe | Unanswered]

@@ -14,9 +14,9 @@ from unfreeze.cli.options import ALLOW_OPEN_DASHBOARD, AS_JSON, DASHBOARD, OVERR
 
 if TYPE_CHECKING:
     from unfreeze.cli.shipped import Shipped
-    from unfreeze.cluster.jobs_api import JobsApi
-    from unfreeze.cluster.package import Package
-    from unfreeze.cluster.submission import Request
+    from unfreeze.cluster.submission.jobs_api import JobsApi
+    from unfreeze.cluster.submission.package import Package
+    from unfreeze.cluster.submission.request import Request
 
 
 @click.command("submit")
@@ -56,7 +56,7 @@ def command(
     from unfreeze.cli.following import follow_to_the_end, opened
     from unfreeze.cli.options import dashboard_address
     from unfreeze.cli.shipped import shipped
-    from unfreeze.cluster.jobs_api import send
+    from unfreeze.cluster.submission.jobs_api import send
 
     address = dashboard_address(address)
     what = shipped(file, overrides, address)
@@ -77,9 +77,9 @@ def command(
 def prepared(what: "Shipped", folder: Path) -> "tuple[Package, Request, str]":
     """The folders to send, made in `folder`, the request that names them, and the hash of all
     contents. Raises SubmissionRefused if they are too large."""
-    from unfreeze.cluster import submission
-    from unfreeze.cluster.package import write_package
-    from unfreeze.cluster.shipment import check_size
+    from unfreeze.cluster.submission import request as submission
+    from unfreeze.cluster.submission.package import write_package
+    from unfreeze.cluster.submission.shipment import check_size
 
     check_size(what.shipment.sizes)
     package = write_package(folder / "code")
@@ -110,8 +110,8 @@ def _start_embedded_store(what: "Shipped") -> None:
 
 
 def _again(api: "JobsApi", request: "Request", run: str, content: str) -> Callable[[str], str]:
-    from unfreeze.cluster.jobs_api import send
-    from unfreeze.cluster.submission import attempt_of
+    from unfreeze.cluster.submission.jobs_api import send
+    from unfreeze.cluster.submission.request import attempt_of
 
     return lambda lost: send(api, request, run, content, after=attempt_of(lost))[0]
 

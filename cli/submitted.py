@@ -55,7 +55,7 @@ def _run_verb(file: str) -> None:
         run()
     except SystemExit as left:
         from unfreeze.cluster import ClusterLost, ClusterUnreachable
-        from unfreeze.cluster.following import LOST
+        from unfreeze.cluster.submission.following import LOST
 
         if isinstance(left.__context__, ClusterLost | ClusterUnreachable):
             sys.exit(LOST)

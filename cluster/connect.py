@@ -8,7 +8,7 @@ from typing import Any
 
 from unfreeze.cluster.addresses import is_url
 from unfreeze.cluster.errors import AddressInvalid, ClusterLost, ClusterUnreachable
-from unfreeze.cluster.local_state import local_cluster_at, running_cluster
+from unfreeze.cluster.local.state import local_cluster_at, running_cluster
 from unfreeze.cluster.resources import local_resources
 from unfreeze.cluster.tokens import use_token
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from unfreeze.cluster.addresses import checked_url, is_loopback, is_url
 from unfreeze.cluster.errors import ClusterError, ClusterUnreachable, TokenRefused
-from unfreeze.cluster.local_state import local_cluster_at
+from unfreeze.cluster.local.state import local_cluster_at
 from unfreeze.cluster.tokens import use_token
 
 PATIENCE_S = 10.0

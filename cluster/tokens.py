@@ -18,7 +18,7 @@ from pathlib import Path
 from unfreeze.cluster.addresses import is_loopback
 from unfreeze.cluster.errors import AuthenticationOff, TokenFileRefused
 from unfreeze.cluster.home import home_folder
-from unfreeze.cluster.local_state import local_cluster_at
+from unfreeze.cluster.local.state import local_cluster_at
 
 MODE = "RAY_AUTH_MODE"
 TOKEN = "RAY_AUTH_TOKEN"

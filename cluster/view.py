@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from unfreeze.cluster.addresses import is_url
 from unfreeze.cluster.dashboard import dashboard_of, fetch
 from unfreeze.cluster.errors import ClusterUnreachable
-from unfreeze.cluster.local_state import (
+from unfreeze.cluster.local.state import (
     LocalCluster,
     local_cluster_at,
     read_state,

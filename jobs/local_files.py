@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from unfreeze.cluster.shipment import LocalFiles, Place
+from unfreeze.cluster.submission.shipment import LocalFiles, Place
 from unfreeze.jobs.config import JobConfig, SourceConfig
 from unfreeze.jobs.errors import ConfigError, DataError
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from unfreeze.cluster.facts import (
+from unfreeze.cluster.doctor.facts import (
     ClockOffset,
     Dashboard,
     Examination,
@@ -14,8 +14,8 @@ from unfreeze.cluster.facts import (
     RayProcess,
     Space,
 )
-from unfreeze.cluster.findings import judge
-from unfreeze.cluster.probes import CACHE_FOLDER, RAY_FOLDER
+from unfreeze.cluster.doctor.findings import judge
+from unfreeze.cluster.doctor.probes import CACHE_FOLDER, RAY_FOLDER
 
 VERSIONS = {
     "python": "3.11.13",

@@ -19,8 +19,8 @@ import yaml
 from ray_cluster import Node
 from worker_pool import WorkerPool
 
-from unfreeze.cluster.jobs_api import JobsApi
-from unfreeze.cluster.submission import Submitted
+from unfreeze.cluster.submission.jobs_api import JobsApi
+from unfreeze.cluster.submission.request import Submitted
 from unfreeze.storage import CheckpointStore, ObjectStore, embedded, open_store
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos]

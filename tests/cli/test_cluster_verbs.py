@@ -17,8 +17,8 @@ from deploy_files import DEPLOY
 from refusals import Run, check_lines
 
 from unfreeze.cli.main import cli
-from unfreeze.cluster.local_state import LocalCluster, LocalNode, state_file, write_state
-from unfreeze.cluster.processes import Recorded
+from unfreeze.cluster.local.processes import Recorded
+from unfreeze.cluster.local.state import LocalCluster, LocalNode, state_file, write_state
 
 Notes = Callable[[], list[list[str]]]
 

@@ -8,7 +8,7 @@ from refusals import Run
 from rich.console import Console
 
 from unfreeze.cli.doctor_view import show
-from unfreeze.cluster.facts import (
+from unfreeze.cluster.doctor.facts import (
     ClockOffset,
     Dashboard,
     Examination,

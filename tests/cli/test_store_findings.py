@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from unfreeze.cli.store_findings import judge_store
-from unfreeze.cluster.facts import Finding, Unanswered
+from unfreeze.cluster.doctor.facts import Finding, Unanswered
 from unfreeze.storage.probe import StoreProbe
 
 URI = "s3://bucket"

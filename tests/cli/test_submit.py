@@ -18,7 +18,7 @@ from refusals import Run, check_lines
 from unfreeze.cli.jobs import status_lines, table_lines
 from unfreeze.cli.main import cli
 from unfreeze.cli.shipped import run_uri, shipped
-from unfreeze.cluster.submission import Submitted
+from unfreeze.cluster.submission.request import Submitted
 from unfreeze.jobs import ConfigError, load_job
 from unfreeze.jobs.config import StorageConfig
 from unfreeze.storage import open_store

@@ -21,8 +21,8 @@ from unfreeze.cluster import (
     connect,
     home_folder,
 )
-from unfreeze.cluster.local_state import LocalCluster, LocalNode, write_state
-from unfreeze.cluster.processes import Recorded
+from unfreeze.cluster.local.processes import Recorded
+from unfreeze.cluster.local.state import LocalCluster, LocalNode, write_state
 
 
 class Lost(Exception):

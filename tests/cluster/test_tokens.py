@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from unfreeze.cluster import AuthenticationOff, TokenFileRefused
-from unfreeze.cluster.local_state import LocalCluster, LocalNode, write_state
-from unfreeze.cluster.processes import Recorded
+from unfreeze.cluster.local.processes import Recorded
+from unfreeze.cluster.local.state import LocalCluster, LocalNode, write_state
 from unfreeze.cluster.tokens import (
     MODE,
     TOKEN,

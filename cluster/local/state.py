@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unfreeze.cluster.home import home_folder
-from unfreeze.cluster.processes import Recorded, is_running
+from unfreeze.cluster.local.processes import Recorded, is_running
 
 
 @dataclass(frozen=True, slots=True)

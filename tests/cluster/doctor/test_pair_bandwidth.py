@@ -2,8 +2,8 @@
 
 import pytest
 
-from unfreeze.cluster.doctor import nodes_of
-from unfreeze.cluster.pair_bandwidth import choose_backend, pairs_of
+from unfreeze.cluster.doctor.examine import nodes_of
+from unfreeze.cluster.doctor.pair_bandwidth import choose_backend, pairs_of
 
 
 def test_each_node_is_paired_with_each() -> None:

@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from unfreeze.cluster import SubmissionRefused
-from unfreeze.cluster.submission import (
+from unfreeze.cluster.submission.request import (
     CONTENT,
     RUN,
     Attach,

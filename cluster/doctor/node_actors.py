@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from unfreeze.cluster import interfaces, pair_bandwidth, probes
-from unfreeze.cluster.facts import Node, Unanswered
+from unfreeze.cluster import interfaces
+from unfreeze.cluster.doctor import pair_bandwidth, probes
+from unfreeze.cluster.doctor.facts import Node, Unanswered
 
 ANSWER_WITHIN_S = 60.0
 """A new worker takes 1 to 5 s and importing torch as long; a busy node has its time."""

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from planted_cluster import HEAD, HEALTHY, OTHER, problems
 
-from unfreeze.cluster.facts import Dashboard, Finding
-from unfreeze.cluster.findings import exit_code, in_order, judge, summary
+from unfreeze.cluster.doctor.facts import Dashboard, Finding
+from unfreeze.cluster.doctor.findings import exit_code, in_order, judge, summary
 
 
 def test_a_healthy_cluster_has_no_problems_and_says_what_was_looked_at() -> None:

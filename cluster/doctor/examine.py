@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from unfreeze.cluster import pair_bandwidth, probes
-from unfreeze.cluster.clock import estimate_offset
-from unfreeze.cluster.facts import (
+from unfreeze.cluster.doctor import pair_bandwidth, probes
+from unfreeze.cluster.doctor.clock import estimate_offset
+from unfreeze.cluster.doctor.facts import (
     ClockOffset,
     Dashboard,
     Examination,
@@ -18,7 +18,7 @@ from unfreeze.cluster.facts import (
     Space,
     Unanswered,
 )
-from unfreeze.cluster.node_actors import (
+from unfreeze.cluster.doctor.node_actors import (
     ANSWER_WITHIN_S,
     NodeActors,
     gather,

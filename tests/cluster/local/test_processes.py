@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from unfreeze.cluster import processes
-from unfreeze.cluster.processes import Recorded
+from unfreeze.cluster.local import processes
+from unfreeze.cluster.local.processes import Recorded
 
 SLEEP = "import time; time.sleep(60)"
 PARENT = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {SLEEP!r}]).wait()"

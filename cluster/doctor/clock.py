@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from unfreeze.cluster.facts import ClockOffset
+from unfreeze.cluster.doctor.facts import ClockOffset
 
 Ping = tuple[float, float, float]
 """When we asked, what the other clock said, when we heard it; seconds since 1970."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from unfreeze.cluster.node_actors import MOST_OF_REASON, reason_of
+from unfreeze.cluster.doctor.node_actors import MOST_OF_REASON, reason_of
 
 DIED = """The actor died unexpectedly before finishing this task.
 \tclass_name: Probe

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from unfreeze.cluster.addresses import checked_url
 from unfreeze.cluster.errors import ClusterError, ClusterUnreachable, TokenRefused
-from unfreeze.cluster.submission import Attach, Request, Submitted, next_step
+from unfreeze.cluster.submission.request import Attach, Request, Submitted, next_step
 from unfreeze.cluster.tokens import use_token
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unfreeze.cluster import NotEnoughResources
-from unfreeze.cluster.local_nodes import (
+from unfreeze.cluster.local.nodes import (
     Machine,
     NodeShape,
     Ports,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from unfreeze.cluster import probes
+from unfreeze.cluster.doctor import probes
 
 SESSION = "session_2026-11-22_15-20-31_123456_789"
 KB = 1024

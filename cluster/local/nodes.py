@@ -146,7 +146,7 @@ def start_command(node: NodeShape, ports: Ports, folder: Path) -> list[str]:
     else:
         own = [f"--address={ports.address}"]
     return [
-        *(sys.executable, "-m", "unfreeze.cluster.loopback_node", "start", "--block"),
+        *(sys.executable, "-m", "unfreeze.cluster.local.loopback_node", "start", "--block"),
         *own,
         f"--node-ip-address={LOOPBACK}",
         f"--node-name={node.name}",

@@ -7,7 +7,7 @@ import pytest
 from ray._private.ray_constants import GRPC_CPP_MAX_MESSAGE_SIZE
 
 from unfreeze.cluster import SubmissionRefused
-from unfreeze.cluster.shipment import (
+from unfreeze.cluster.submission.shipment import (
     MOST_BYTES,
     LocalFiles,
     Shipment,

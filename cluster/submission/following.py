@@ -10,8 +10,8 @@ from enum import Enum
 from typing import TypeVar
 
 from unfreeze.cluster.errors import ClusterUnreachable
-from unfreeze.cluster.jobs_api import JobsApi
-from unfreeze.cluster.submission import Submitted
+from unfreeze.cluster.submission.jobs_api import JobsApi
+from unfreeze.cluster.submission.request import Submitted
 
 T = TypeVar("T")
 

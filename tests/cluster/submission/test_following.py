@@ -2,8 +2,14 @@
 
 import pytest
 
-from unfreeze.cluster.following import LOST, Verdict, exit_code_for, verdict_on, words_for
-from unfreeze.cluster.submission import Submitted
+from unfreeze.cluster.submission.following import (
+    LOST,
+    Verdict,
+    exit_code_for,
+    verdict_on,
+    words_for,
+)
+from unfreeze.cluster.submission.request import Submitted
 
 
 def ended(status: str, exit_code: int | None = None, error_type: str | None = None) -> Submitted:

@@ -1,4 +1,4 @@
-"""`ray start` for a node on loopback: python -m unfreeze.cluster.loopback_node start ...
+"""`ray start` for a node on loopback: python -m unfreeze.cluster.local.loopback_node start ...
 
 Ray takes 127.0.0.1 for a slip on Linux, puts the machine's outer address in its place, and then
 listens on it. RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 makes it stay on loopback (connect.py sets it for
@@ -8,7 +8,7 @@ drivers), but then `ray start` refuses to add a node. Here it does both.
 from ray._private import ray_constants, services
 from ray.scripts.scripts import main
 
-from unfreeze.cluster.local_nodes import LOOPBACK
+from unfreeze.cluster.local.nodes import LOOPBACK
 
 
 def loopback(address: str | None = None) -> str:

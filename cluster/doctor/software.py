@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from unfreeze.cluster.facts import Examination, Finding, Machine, Node
+from unfreeze.cluster.doctor.facts import Examination, Finding, Machine, Node
 
 THIS_MACHINE = "this machine"
 MUST_AGREE = {

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from unfreeze.cluster.facts import Finding, Machine, Node, Severity, Space
-from unfreeze.cluster.probes import CACHE_FOLDER, RAY_FOLDER
-from unfreeze.cluster.software_findings import names
+from unfreeze.cluster.doctor.facts import Finding, Machine, Node, Severity, Space
+from unfreeze.cluster.doctor.probes import CACHE_FOLDER, RAY_FOLDER
+from unfreeze.cluster.doctor.software import names
 
 GB = 1e9
 FULL_SHARE = 0.95

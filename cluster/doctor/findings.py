@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from unfreeze.cluster.facts import Dashboard, Examination, Finding, Severity
-from unfreeze.cluster.host_findings import judge_hosts
-from unfreeze.cluster.link_findings import judge_clocks, judge_pairs
+from unfreeze.cluster.doctor.facts import Dashboard, Examination, Finding, Severity
+from unfreeze.cluster.doctor.hosts import judge_hosts
+from unfreeze.cluster.doctor.links import judge_clocks, judge_pairs
+from unfreeze.cluster.doctor.software import judge_accelerators, judge_software
 from unfreeze.cluster.security import is_answer
-from unfreeze.cluster.software_findings import judge_accelerators, judge_software
 
 _ORDER: Sequence[Severity] = ("error", "warning", "ok")
 

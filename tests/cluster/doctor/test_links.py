@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from planted_cluster import HEAD, HEALTHY, OTHER, PAIR, problems
 
-from unfreeze.cluster.clock import estimate_offset
-from unfreeze.cluster.facts import ClockOffset, Examination, Finding
-from unfreeze.cluster.findings import exit_code, judge
+from unfreeze.cluster.doctor.clock import estimate_offset
+from unfreeze.cluster.doctor.facts import ClockOffset, Examination, Finding
+from unfreeze.cluster.doctor.findings import exit_code, judge
 
 
 def test_a_pair_that_cannot_talk_is_named_with_addresses_and_what_to_open() -> None:

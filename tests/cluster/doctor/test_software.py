@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from planted_cluster import HEAD, HEALTHY, MACHINE, OTHER, VERSIONS, on_other, problems
 
-from unfreeze.cluster.facts import Examination, Finding
-from unfreeze.cluster.findings import exit_code, judge
+from unfreeze.cluster.doctor.facts import Examination, Finding
+from unfreeze.cluster.doctor.findings import exit_code, judge
 
 
 def with_version(package: str, version: str | None) -> Examination:

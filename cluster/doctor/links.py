@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-from unfreeze.cluster.facts import ClockOffset, Examination, Finding, Node, Pair
+from unfreeze.cluster.doctor.facts import ClockOffset, Examination, Finding, Node, Pair
 
 SLOW = 1 / 3
 """Of the usual speed. An all-reduce goes as fast as its slowest link; what differs less may be

@@ -23,11 +23,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from unfreeze.cluster import dashboard, processes
+from unfreeze.cluster import dashboard
 from unfreeze.cluster.addresses import host_of
 from unfreeze.cluster.errors import ClusterError, ClusterUnreachable
 from unfreeze.cluster.home import home_folder
-from unfreeze.cluster.local_nodes import (
+from unfreeze.cluster.local import processes
+from unfreeze.cluster.local.nodes import (
     LOOPBACK,
     Machine,
     NodeShape,
@@ -40,7 +41,7 @@ from unfreeze.cluster.local_nodes import (
     start_command,
     visible_gpus,
 )
-from unfreeze.cluster.local_state import (
+from unfreeze.cluster.local.state import (
     LocalCluster,
     LocalNode,
     read_state,

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from planted_cluster import GB, HEAD, HEALTHY, MACHINE, OTHER, ROOMY, SESSION, on_other, problems
 
-from unfreeze.cluster.facts import Finding, RayProcess, Space
-from unfreeze.cluster.probes import CACHE_FOLDER, RAY_FOLDER
+from unfreeze.cluster.doctor.facts import Finding, RayProcess, Space
+from unfreeze.cluster.doctor.probes import CACHE_FOLDER, RAY_FOLDER
 
 
 def test_little_disk_is_a_warning_and_next_to_none_an_error() -> None:

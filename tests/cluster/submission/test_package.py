@@ -9,9 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from unfreeze.cluster.package import PARTS, Package, content_version, package_files, write_package
+from unfreeze.cluster.submission.package import (
+    PARTS,
+    Package,
+    content_version,
+    package_files,
+    write_package,
+)
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +86,7 @@ def test_a_node_imports_the_shipped_code_before_its_own_and_would_ship_the_same(
 import importlib.metadata, sys, tempfile
 from pathlib import Path
 import unfreeze.cli.main, unfreeze.storage.store
-from unfreeze.cluster.package import write_package
+from unfreeze.cluster.submission.package import write_package
 print(unfreeze.cli.main.__file__, unfreeze.storage.store.__file__)
 print(importlib.metadata.version("unfreeze"))
 print(write_package(Path(sys.argv[1])).version)

@@ -1,0 +1,1 @@
+"""The cluster of `unfreeze cluster up`: a head and workers on this machine."""
