@@ -239,7 +239,7 @@ def test_a_job_whose_driver_and_then_whose_head_is_lost_is_sent_again_by_who_fol
     assert "the cluster does not know it; sent again as lost-" in errors
     assert "-3 (2 of at most 3)" in errors
     assert cluster.metrics("lost") == worker_tasks.metrics(undisturbed)
-    assert len(cluster.result("lost")["resumed_from"]) == 2
+    assert cluster.result("lost")["resumed_from"], "it began anew"
     run = ["s3://submitted/lost", "--endpoint", "embedded"]
     log_of_first = cluster.done("jobs", "logs", *run, "--submission", first.handle)
     assert "checkpoint of step 20 committed" in log_of_first
