@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import searches
 import tiny
 import worker_tasks
 from flaky_proxy import running_proxy
-from network import Cluster, NoNetwork, network, ray_on
+from network import Cluster, Network, NoNetwork, network, ray_on
 from worker_pool import WorkerPool
 
 from unfreeze.jobs import parse_job, run_job
@@ -46,14 +46,21 @@ def bench(inputs: Path) -> Iterator[tuple[Cluster, str]]:
     """Two machines beside the head, and the S3 server's endpoint as all of them reach it."""
     try:
         with (
+            pytest.MonkeyPatch.context() as patch,
             network() as net,
             s3_server(inputs) as loopback,
             running_proxy(loopback, net.address) as proxy,
-            ray_on(net, 2) as cluster,
+            patient_ray_on(net, patch) as cluster,
         ):
             yield cluster, proxy.endpoint
     except NoNetwork as why:
         pytest.skip(str(why))
+
+
+def patient_ray_on(net: Network, patch: pytest.MonkeyPatch) -> AbstractContextManager[Cluster]:
+    """Ray's own patience, five silences, may be over after a cut of 30 s: measured, 1 of 3 runs."""
+    patch.setenv("RAY_health_check_failure_threshold", "12")
+    return ray_on(net, 2)
 
 
 @contextmanager
