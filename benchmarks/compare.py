@@ -1,8 +1,7 @@
 # .venv/bin/python benchmarks/compare.py [--cache FOLDER]
 """Does `unfreeze compare` rank pretrained models as fine-tuning does? Rank correlations.
 
-Needs `make setup` and `python examples/fetch_demo.py`; takes some 20 minutes on two cores
-(estimated from CPU time: it was run on a machine that was busy).
+Needs `make setup` and `python examples/fetch_demo.py`; takes 13 minutes on two cores.
 What was fine-tuned is kept in the cache folder by content, and is not fine-tuned again.
 
 Seven candidates are made from all-MiniLM-L6-v2: as it is; its first 4 and its first 2 layers;

@@ -5,8 +5,8 @@ Writes sets of labelled texts, and prepares each in a process of its own, as a j
 it adds up RssAnon, memory that is no file's, of that process and of those that it starts, 20 times
 a second: pages of mapped files are left out, for the kernel takes them back when it needs them.
 
-From two sizes or more it fits a line through the peaks, by the number of rows, and says what it
-would be at --extrapolate-to gigabytes. That is a forecast, not a measurement.
+From two sizes or more it fits a line through the peaks of each stage, by the number of rows, and
+says what the highest would be at --extrapolate-to gigabytes: a forecast, not a measurement.
 """
 
 import argparse
@@ -78,17 +78,21 @@ def measure(folder: Path, gigabytes: float, arguments: argparse.Namespace) -> di
     return {"gigabytes": gigabytes, "rows": rows, "peak_mb": peak, "stages": stages}
 
 
-def forecast(found: list[dict[str, Any]], gigabytes: float) -> dict[str, float]:
-    """A line through the peaks, and where it would be."""
-    rows = np.array([each["rows"] for each in found])
-    slope, base = np.polyfit(rows, [each["peak_mb"] * 1e6 for each in found], 1)
+def forecast(found: list[dict[str, Any]], gigabytes: float) -> dict[str, Any]:
+    """A line through the peaks of each stage, and the highest of where they would be."""
+    rows = [each["rows"] for each in found]
     there = gigabytes * float(np.mean([each["rows"] / each["gigabytes"] for each in found]))
+    lines = {}
+    for stage in set.intersection(*(set(each["stages"]) for each in found)):
+        slope, base = np.polyfit(rows, [each["stages"][stage]["peak_mb"] for each in found], 1)
+        lines[stage] = (base + slope * there, slope * 1e6)
+    highest = max(lines, key=lambda stage: lines[stage][0])
     return {
-        "base_mb": round(base / 1e6),
-        "bytes_per_row": round(slope, 1),
         "forecast_gigabytes": gigabytes,
         "forecast_rows": round(there),
-        "forecast_peak_mb": round((base + slope * there) / 1e6),
+        "forecast_peak_mb": round(lines[highest][0]),
+        "highest_stage": highest,
+        "its_bytes_per_row": round(lines[highest][1], 1),
     }
 
 
@@ -120,7 +124,7 @@ def prepare_in(folder: Path, *, checks_only: bool) -> None:
 
         return run
 
-    for name in ("read_sources", "_fingerprint", "scan", "_parts", "check_rows", "write_rows"):
+    for name in ("read_sources", "_fingerprint", "scan", "split_parts", "check_rows", "write_rows"):
         setattr(dataset, name, staged(name.strip("_"), getattr(dataset, name)))
     for name in ("tokenize", "join_shards"):
         setattr(dataset, name, staged(name, getattr(dataset, name)))

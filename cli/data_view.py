@@ -75,7 +75,7 @@ class _Page:
 
     def row(self, row: Shown, said: str = "") -> None:
         labels = f" {', '.join(row.labels)}" if row.labels else ""
-        self.line(f"  {row.split} {row.row}{labels}{said}", "cyan")
+        self.line(f"  {row.split} {row.place or row.row}{labels}{said}", "cyan")
         self.console.print(Padding(Text(_on_one_line(row.text)), (0, 0, 0, 4), expand=False))
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,20 +165,46 @@ def plan_model(model: nn.Module) -> ModelPlan:
 def build_model(
     located: str, model: ModelConfig, task: Task, *, seed: int, pad_token_id: int
 ) -> nn.Module:
-    """The pretrained model in fp32; if its head is new, `seed` decides the head's weights."""
+    """The pretrained model in fp32; if its head is new, `seed` decides the head's weights.
+
+    Raises ModelError where other weights than a head's are missing or of another shape: what is
+    loaded would be no pretrained model.
+    """
     auto = getattr(import_transformers(), task.auto_model)
     config = _load_config(located, model, task.configuration())
     if config.get_text_config().pad_token_id is None:
         config.get_text_config().pad_token_id = pad_token_id
     torch.manual_seed(seed)
-    built: nn.Module = auto.from_pretrained(
+    built, loading = auto.from_pretrained(
         located,
         config=config,
         dtype=torch.float32,
         trust_remote_code=model.trust_remote_code,
         ignore_mismatched_sizes=True,  # a head for another number of labels
+        output_loading_info=True,
     )
-    return built
+    new = {name: "is missing" for name in loading["missing_keys"]} | {
+        name: f"has the shape {list(there)}, and config.json says {list(expected)}"
+        for name, there, expected in loading["mismatched_keys"]
+    }
+    if strange := _outside_the_head(built, new):
+        raise ModelError(
+            f"model: {model.path}: the weights do not fit: {strange[0]} {new[strange[0]]} "
+            f"({len(strange)} such in all)"
+        )
+    typed: nn.Module = built
+    return typed
+
+
+def _outside_the_head(model: Any, names: Collection[str]) -> list[str]:
+    """Which of the weights are the trunk's."""
+    inside = {name for name, _ in model.base_model.named_parameters()}
+    prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
+    trunk = sorted(name for name in names if name.removeprefix(prefix) in inside)
+    if not trunk:  # so it is almost always, and finding blocks is a forward pass
+        return []
+    head = find_blocks(model)[-1]
+    return [name for name in trunk if name not in head.parameters]
 
 
 def _load_config(located: str, model: ModelConfig, changes: Mapping[str, Any]) -> Any:

@@ -66,14 +66,14 @@ def choose(finalists: Sequence[Finalist], mode: Mode) -> Choice:
 
 
 def _reason(winner: Finalist, best: Finalist, *, alone: bool, others: int) -> str:
-    mean, se = f"{best.estimate.mean:.4g}", f"{best.estimate.se:.2g}"
+    mean, se = f"{best.estimate.mean:#.4g}", f"{best.estimate.se:.2g}"
     if alone:
         return f"It is the only finalist; its mean is {mean}."
     if winner is not best:
         return (
             f"It is the most frozen ({winner.frozen_share:.0%} against {best.frozen_share:.0%} of "
             f"the parameters) within one standard error ({se}) of the best, {best.name}: "
-            f"{winner.estimate.mean:.4g} against {mean}."
+            f"{winner.estimate.mean:#.4g} against {mean}."
         )
     if others:
         return (

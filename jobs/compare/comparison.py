@@ -69,18 +69,18 @@ def compare_models(
     candidate: Candidate | None = None
     for name in dict.fromkeys(names):
         try:
-            candidate = open_candidate(job, name, most_rows=most_rows, cache=cache)
-            judged.append(judge(candidate, cache))
+            opened = open_candidate(job, name, most_rows=most_rows, cache=cache)
+            judged.append(judge(opened, cache))
         except DataError:  # it is wrong with the rows, whatever the model
             raise
         except (JobError, StorageError) as error:
             failures[name] = str(error).splitlines()[0].removeprefix(f"model: {name}: ")
             tell(f"{name}: {failures[name]}")
             continue
-        costs = judged[-1].costs
+        candidate, costs = opened, judged[-1].costs
         known = "known from an earlier run" if judged[-1].was_kept else "one forward pass"
         tell(f"{name}: {known}, {costs.milliseconds:.1f} ms per example")
-    if candidate is None or not judged:
+    if candidate is None:
         raise ModelError([f"model: {name}: {reason}" for name, reason in failures.items()])
     metric = metric_of(candidate)  # the same for all
     return Comparison(

@@ -7,7 +7,7 @@ the next run and every trial of a search only open it.
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -31,6 +31,7 @@ from unfreeze.jobs.data.checks import (
 from unfreeze.jobs.data.content import content_hash
 from unfreeze.jobs.data.origins import origin_of
 from unfreeze.jobs.data.roles import RowsByRole, kinds_of
+from unfreeze.jobs.data.row_names import Locate
 from unfreeze.jobs.data.seen_rows import SeenRows
 from unfreeze.jobs.data.sources import read_source
 from unfreeze.jobs.data.splits import split_parts, text_key
@@ -106,6 +107,15 @@ def read_sources(job: JobConfig, cache: Path) -> dict[str, datasets.Dataset]:
     return found
 
 
+def origins(job: JobConfig, splits: Iterable[str], cache: Path) -> dict[str, Locate]:
+    """In which files the rows are, of sources that `read_sources` has read."""
+    endpoint, folder = job.storage.endpoint, cache / "sources"
+    return {
+        split: origin_of(getattr(job.data, split), split, endpoint=endpoint, cache_folder=folder)
+        for split in splits
+    }
+
+
 def _mistakes_in(job: JobConfig) -> list[str]:
     """Settings that are right alone and wrong together."""
     mistakes = []
@@ -176,16 +186,7 @@ def _check(job: JobConfig, sources: Mapping[str, datasets.Dataset], folder: Path
     parts = split_parts(scanned, data.shares)
     declared = next(filter(None, map(by_role["train"].declared, job.columns)), None)
     concluded = {split: job.task.conclude(rows.counts) for split, rows in scanned.items()}
-    locate = {
-        split: origin_of(
-            getattr(data, split),
-            split,
-            endpoint=job.storage.endpoint,
-            cache_folder=folder.parent / "sources",
-        )
-        for split in sources
-    }
-
+    locate = origins(job, sources, folder.parent)
     findings = [
         finding
         for split, rows in scanned.items()

@@ -30,18 +30,19 @@ def by_number(numbers: Sequence[int]) -> list[Place]:
 def in_rows(count: int, first: Sequence[Place]) -> str:
     """ "in row 3 of a.csv, line 4", or "in 40 rows (a.csv: 1, 5, 9; b.csv: 2 ...)"."""
     if count == 1:
-        return f"in {_one(first[0])}"
+        return f"in {named(first[0])}"
     return f"in {count} rows ({_listed(count, first[:MOST_NAMED])})"
 
 
 def counted(count: int, first: Sequence[Place], at_most: int = 5) -> str:
     """ "3 rows (1, 5, 9) have", up to a verb's object."""
     if count == 1:
-        return f"1 row ({_one(first[0])}) has"
+        return f"1 row ({named(first[0])}) has"
     return f"{count} rows ({_listed(count, first[:at_most])}) have"
 
 
-def _one(place: Place) -> str:
+def named(place: Place) -> str:
+    """ "row 3 of a.csv, line 4"."""
     file = f" of {place.file}" if place.file else ""
     return f"row {place.row}{file}" + (f", line {place.line}" if place.line else "")
 

@@ -6,12 +6,14 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unfreeze.jobs.config import JobConfig
+from unfreeze.jobs.data.row_names import Locate
 from unfreeze.jobs.data_check import findings as say
 from unfreeze.jobs.data_check.duplicates import Duplicates, find_duplicates
 from unfreeze.jobs.data_check.encodings import Fault, find_faults
 from unfreeze.jobs.data_check.findings import Finding
 from unfreeze.jobs.data_check.labels import LabelBalance, balance
 from unfreeze.jobs.data_check.lengths import Lengths, Tokens, measure, rows_cut, tokens_of
+from unfreeze.jobs.data_check.places import with_places
 from unfreeze.jobs.data_check.rows import SplitRows, learned_of_all, read_splits
 from unfreeze.jobs.data_check.scripts import SplitScripts, look_at_scripts
 from unfreeze.jobs.data_check.tokenizer_fit import TokenizerFit, fit_tokenizer
@@ -85,6 +87,8 @@ class _Material:
     splits: Mapping[str, SplitRows]
     concluded: Learned
     """What the task concludes from the training rows."""
+    locate: Mapping[str, Locate]
+    """In which files the rows of each source are."""
     prepared: "PreparedData | None"
     """As training would have it; None if it could not begin."""
     errors: list[str]
@@ -94,7 +98,7 @@ class _Material:
 def check_data(job: JobConfig) -> DataCheck:
     """Raises UserMistake if the model or the sources cannot be read; what is wrong with the rows
     is a finding."""
-    from unfreeze.jobs.data.dataset import prepare, read_sources
+    from unfreeze.jobs.data.dataset import origins, prepare, read_sources
     from unfreeze.jobs.data.tokenizer import load_tokenizer
     from unfreeze.jobs.inputs import cache_folder, with_max_length
     from unfreeze.jobs.model import locate_model, longest_input
@@ -108,7 +112,8 @@ def check_data(job: JobConfig) -> DataCheck:
     prepared = _attempt(lambda: prepare(job, located, cache=cache), errors)
     tokenizer = load_tokenizer(located, job.model)
     splits, concluded = read_splits(job, sources)
-    return _look_at(_Material(job, limit, tokenizer, splits, concluded, prepared, errors))
+    locate = origins(job, sources, cache)
+    return _look_at(_Material(job, limit, tokenizer, splits, concluded, locate, prepared, errors))
 
 
 def _look_at(it: _Material) -> DataCheck:
@@ -136,7 +141,7 @@ def _look_at(it: _Material) -> DataCheck:
     sizes = {
         name: SplitSize(rows[name], looked[name], split.source) for name, split in splits.items()
     }
-    return DataCheck(
+    check = DataCheck(
         name=it.job.name,
         task=it.job.task.in_words,
         model=it.job.model.path,
@@ -151,6 +156,7 @@ def _look_at(it: _Material) -> DataCheck:
         tokenizer=tokenizer,
         fit=typical,
     )
+    return with_places(check, {name: split.source for name, split in splits.items()}, it.locate)
 
 
 def _lengths(it: _Material) -> tuple[dict[str, Tokens], Lengths | None]:

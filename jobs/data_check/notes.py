@@ -5,10 +5,7 @@ from unfreeze.jobs.data_check.tokenizer_fit import MANY_PIECES
 from unfreeze.jobs.data_check.typicality import FEW_TOKENS, ODD_SHARE
 
 NOTES = {
-    "splits": (
-        "Rows that fit, as training would have them. They are numbered from 1 in the source that "
-        "they are read from; a share of train is numbered as train is."
-    ),
+    "splits": "Rows that fit, as training would have them. A share of train names train's rows.",
     "lengths": "Tokens of each row before anything is cut off, special ones included.",
     "lose_nothing": "Longer rows become several examples; nothing is cut off.",
     "labels": "Rows with each label.",

@@ -41,6 +41,8 @@ class Shown:
     """Its number in the source of the split, from 1."""
     text: str
     labels: Labels = ()
+    place: str = ""
+    """In which file it is, if it comes from one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """What texts with one label and texts with several have in common: label names, scores that are
 counted by label, and one temperature."""
 
+from abc import abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,17 +25,17 @@ class LabelledClassification(SequenceClassification):
 
     # What each kind has for itself
 
+    @abstractmethod
     def losses(self, logits: Floats, truth: np.ndarray) -> Floats:
         """Cross-entropy of each row, all labels weighing the same; [rows]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def certainty(self, logits: Floats, truth: np.ndarray) -> tuple[Floats, np.ndarray]:
         """Of each prediction of each row the probability, and whether it came true; [rows, k]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def auroc(self, logits: Floats, truth: np.ndarray) -> float:
         """Area under the ROC curve; nan where it is not known."""
-        raise NotImplementedError
 
     # Scores
 

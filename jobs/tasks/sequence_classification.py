@@ -1,6 +1,7 @@
 """What labels and numbers for texts have in common: the options, the texts, and the model."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -146,13 +147,13 @@ class SequenceClassification(Task):
 
     # What each kind of problem has for itself, beside what the protocol asks for
 
+    @abstractmethod
     def look_at_target(self, value: Any) -> tuple[tuple[str, ...], dict[str, int]]:
         """The labels in the label column, and what is counted. Raises BadRow."""
-        raise NotImplementedError
 
+    @abstractmethod
     def targets(self, values: Sequence[Any]) -> Sequence[Any]:
         """Of what the label column holds, the number or vector that is learned."""
-        raise NotImplementedError
 
     def example_weights(self, values: Sequence[Any]) -> list[float] | None:
         """How many terms of the loss each row has."""

@@ -10,6 +10,7 @@ rows into examples, a model's output into a loss, and what it says into metrics 
                                                               --predictions--> what people read
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -80,9 +81,9 @@ class TaskOptions(Settings):
         return self.name
 
     @property
+    @abstractmethod
     def roles(self) -> tuple[Role, ...]:
         """The columns that are read."""
-        raise NotImplementedError
 
     @property
     def lengths(self) -> Mapping[str, int]:
@@ -90,9 +91,9 @@ class TaskOptions(Settings):
         return {}
 
     @property
+    @abstractmethod
     def metric_names(self) -> tuple[str, ...]:
         """Metrics that may choose the best checkpoint; the first does if nobody says."""
-        raise NotImplementedError
 
     def labels_in(self, declared: Sequence[str]) -> Sequence[str]:
         """The labels, as `look` tells them, that there are by the names that a column declares."""

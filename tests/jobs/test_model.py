@@ -179,6 +179,49 @@ def test_the_trunk_is_pretrained_and_the_head_is_new_as_the_seed_says(good: Path
     assert {weight.dtype for weight in first.values()} == {torch.float32}
 
 
+@pytest.mark.parametrize(
+    ("lost", "problem"),
+    [
+        ("encoder.layer.1.", "bert.encoder.layer.1.attention.output.LayerNorm.bias is missing"),
+        ("embeddings.position", "bert.embeddings.position_embeddings.weight is missing"),
+        ("pooler.", None),  # many models come without one; it is a part of the head
+    ],
+)
+def test_a_trunk_that_lacks_weights_is_no_pretrained_model(
+    good: Path, tmp_path: Path, lost: str, problem: str | None
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "lacking"
+    shutil.copytree(good, folder)
+    weights = load_file(good / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if not name.startswith(lost)}
+    assert len(kept) < len(weights)
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    model = ModelConfig(path=str(folder))
+    if problem is None:
+        build_model(str(folder), model, task(*LABELS), seed=0, pad_token_id=0)
+        return
+    with pytest.raises(ModelError) as refused:
+        build_model(str(folder), model, task(*LABELS), seed=0, pad_token_id=0)
+    assert f"the weights do not fit: {problem} (" in str(refused.value)
+
+
+def test_a_trunk_of_another_shape_than_its_configuration_is_refused(
+    good: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "reshaped"
+    shutil.copytree(good, folder)
+    config = json.loads((folder / "config.json").read_text())
+    changed = config | {"max_position_embeddings": 16}
+    (folder / "config.json").write_text(json.dumps(changed))
+    model = ModelConfig(path=str(folder))
+    with pytest.raises(
+        ModelError, match=r"position_embeddings.weight has the shape \[64, 32\], and"
+    ):
+        build_model(str(folder), model, task(*LABELS), seed=0, pad_token_id=0)
+
+
 def test_labels_and_dropout_reach_the_configuration(good: Path) -> None:
     model = ModelConfig(path=str(good), dropout=0.25)
     built = build_model(str(good), model, task(*LABELS), seed=0, pad_token_id=0)

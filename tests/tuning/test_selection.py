@@ -20,7 +20,7 @@ def test_a_more_frozen_finalist_within_one_standard_error_wins() -> None:
         best="a",
         within_one_se=("b", "c", "a"),
         reason="It is the most frozen (50% against 10% of the parameters) within one standard "
-        "error (0.01) of the best, trial a: 0.805 against 0.81.",
+        "error (0.01) of the best, trial a: 0.8050 against 0.8100.",
     )
 
 
@@ -28,7 +28,7 @@ def test_one_that_is_worse_by_more_than_the_error_does_not_win() -> None:
     found = choose([finalist("a", 0.81, 0.1), finalist("b", 0.79, 0.9)], "max")
     assert (found.winner, found.within_one_se) == ("a", ("a",))
     assert found.reason == (
-        "It has the best mean (0.81), and nothing is within one standard error (0.01) of it."
+        "It has the best mean (0.8100), and nothing is within one standard error (0.01) of it."
     )
 
 
@@ -48,7 +48,7 @@ def test_the_best_wins_where_it_is_the_most_frozen_too() -> None:
     found = choose([finalist("a", 0.81, 0.5), finalist("b", 0.805, 0.1)], "max")
     assert (found.winner, found.best) == ("a", "a")
     assert found.reason == (
-        "It has the best mean (0.81), and nothing within one standard error (0.01) of it is more "
+        "It has the best mean (0.8100), and nothing within one standard error (0.01) of it is more "
         "frozen."
     )
 
@@ -65,7 +65,7 @@ def test_of_equally_good_ones_the_more_frozen_is_the_best() -> None:
 
 def test_a_single_finalist_wins() -> None:
     found = choose([finalist("a", 0.81, 0.5)], "max")
-    assert (found.winner, found.reason) == ("a", "It is the only finalist; its mean is 0.81.")
+    assert (found.winner, found.reason) == ("a", "It is the only finalist; its mean is 0.8100.")
 
 
 def test_a_finalist_without_a_metric_cannot_win() -> None:

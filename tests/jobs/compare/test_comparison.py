@@ -1,5 +1,6 @@
 """Real tiny models are ranked before any fine-tuning, and none is run twice."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +93,20 @@ def test_every_task_that_can_be_compared_ranks_a_damaged_model_below(
     assert found.metric == metric
     assert found.ranked[0].judged.name == job.model.path, found.to_data()
     assert found.ranked[1].is_worse
+
+
+def test_the_rows_that_are_told_are_those_of_models_that_could_be_judged(
+    inputs: Path, tmp_path: Path
+) -> None:
+    job = parse_job(tiny_language.settings(inputs, data={"max_length": None}))
+    good, broken = job.model.path, tmp_path / "broken"
+    shutil.copytree(good, broken)
+    config = json.loads((broken / "config.json").read_text())
+    # Fewer positions than the weights have: the text is cut into more pieces, and loading fails.
+    (broken / "config.json").write_text(json.dumps(config | {"n_positions": 8}))
+    found = compare_models(job, [good, str(broken)])
+    assert list(found.failures) == [str(broken)]
+    assert found.method == compare_models(job, [good]).method
 
 
 def test_what_cannot_be_compared_says_why_before_a_model_is_loaded(inputs: Path) -> None:
