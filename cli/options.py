@@ -10,6 +10,13 @@ RUN = click.argument("run", metavar="RUN")
 ENDPOINT = click.option(
     "--endpoint", help="S3 server of an s3:// RUN: its url, or embedded; a job file names its own."
 )
+VERBOSE = click.option(
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda context, option, given: _be_verbose() if given else None,
+    help="Show what Ray, DeepSpeed and the other libraries log.",
+)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 ON_BAD_ROW = click.option(
     "--on-bad-row",
@@ -24,6 +31,12 @@ COLUMN = click.option(
     metavar="ROLE=NAME",
     help="A column that is called otherwise than the job's, such as text=tweet.",
 )
+
+
+def _be_verbose() -> None:
+    from unfreeze.cluster.verbosity import VERBOSE as NAME
+
+    os.environ[NAME] = "1"
 
 
 def columns_of(given: tuple[str, ...]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from contextlib import nullcontext, redirect_stdout
 
 import click
 
-from unfreeze.cli.options import OVERRIDES
+from unfreeze.cli.options import OVERRIDES, VERBOSE
 
 
 @click.command("search")
@@ -14,6 +14,7 @@ from unfreeze.cli.options import OVERRIDES
 @OVERRIDES
 @click.option("--address", help="Ray cluster to run on, such as auto; default: this machine.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON; all else to stderr.")
+@VERBOSE
 def command(
     search_file: str, overrides: tuple[str, ...], address: str | None, as_json: bool
 ) -> None:

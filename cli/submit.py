@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unfreeze.cli.options import ALLOW_OPEN_DASHBOARD, AS_JSON, DASHBOARD, OVERRIDES
+from unfreeze.cli.options import ALLOW_OPEN_DASHBOARD, AS_JSON, DASHBOARD, OVERRIDES, VERBOSE
 
 if TYPE_CHECKING:
     from unfreeze.cli.shipped import Shipped
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 )
 @ALLOW_OPEN_DASHBOARD
 @AS_JSON
+@VERBOSE
 def command(
     file: str,
     overrides: tuple[str, ...],

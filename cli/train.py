@@ -1,10 +1,12 @@
 """`unfreeze train`"""
 
 import json
+import sys
+from contextlib import redirect_stdout
 
 import click
 
-from unfreeze.cli.options import JOB_FILE, OVERRIDES
+from unfreeze.cli.options import JOB_FILE, OVERRIDES, VERBOSE
 
 
 @click.command("train")
@@ -12,6 +14,7 @@ from unfreeze.cli.options import JOB_FILE, OVERRIDES
 @OVERRIDES
 @click.option("--address", help="Ray cluster to run on, such as auto; default: this machine.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines instead of text.")
+@VERBOSE
 def command(job_file: str, overrides: tuple[str, ...], address: str | None, as_json: bool) -> None:
     """Run the job in JOB_FILE, or go on with it; settings may be given as key=value.
 
@@ -24,7 +27,11 @@ def command(job_file: str, overrides: tuple[str, ...], address: str | None, as_j
 
     job = load_job(job_file, overrides)
     if as_json:
-        result = run_job(job, address=address, show=lambda m: click.echo(json.dumps(m)))
+        lines = sys.stdout
+        with redirect_stdout(sys.stderr):  # libraries say things on stdout too
+            result = run_job(
+                job, address=address, show=lambda m: click.echo(json.dumps(m), file=lines)
+            )
         click.echo(json.dumps({"kind": "result", "uri": result.uri, **result.data}))
         return
     with Console() as console:

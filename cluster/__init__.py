@@ -1,6 +1,6 @@
 """Talking to Ray. Knows nothing of training."""
 
-from unfreeze.cluster.connect import WORKER_SETTINGS, connect
+from unfreeze.cluster.connect import connect
 from unfreeze.cluster.errors import (
     AddressInvalid,
     AuthenticationOff,
@@ -29,9 +29,9 @@ from unfreeze.cluster.resources import (
     plan_workers,
     slots,
 )
+from unfreeze.cluster.verbosity import is_verbose, worker_settings
 
 __all__ = [
-    "WORKER_SETTINGS",
     "AddressInvalid",
     "AuthenticationOff",
     "ClusterError",
@@ -52,9 +52,11 @@ __all__ = [
     "connect",
     "free_resources",
     "home_folder",
+    "is_verbose",
     "local_resources",
     "node_resources",
     "own_node_drains",
     "plan_workers",
     "slots",
+    "worker_settings",
 ]

@@ -1,16 +1,20 @@
 """To a Ray cluster and back: a local one that lives as long as the block, or one that runs."""
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from unfreeze.cluster.addresses import is_url
 from unfreeze.cluster.errors import AddressInvalid, ClusterLost, ClusterUnreachable
 from unfreeze.cluster.local.state import local_cluster_at, running_cluster
+from unfreeze.cluster.private_folder import make_ray_folder
 from unfreeze.cluster.resources import local_resources
 from unfreeze.cluster.tokens import use_token
+from unfreeze.cluster.verbosity import is_verbose, worker_settings
 
 LOCAL_SETTINGS = {
     "RAY_COLOR_PREFIX": "0",
@@ -27,16 +31,6 @@ LOCAL_SETTINGS = {
 """Environment of a Ray on this machine: quiet, and sure of its address where several share a host
 (facts page, sections 0 and 5)."""
 
-WORKER_SETTINGS = {
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "TRANSFORMERS_VERBOSITY": "error",
-    # torch 2.13 warns at every collective call, on every rank.
-    "PYTHONWARNINGS": "ignore",
-}
-"""Environment of the workers."""
-
 
 @contextmanager
 def connect(address: str | None = None) -> Iterator[None]:
@@ -49,15 +43,16 @@ def connect(address: str | None = None) -> Iterator[None]:
     environment = dict(os.environ)
     address = _own_address(address)
     use_token(address)
+    folder = None
     if address is None:
+        folder = make_ray_folder("unfreeze-")
         port = _free_port()
         os.environ["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{port}"
-        os.environ.update({**LOCAL_SETTINGS, **WORKER_SETTINGS})
+        os.environ.update({**LOCAL_SETTINGS, **worker_settings()})
     elif local := local_cluster_at(address):
         os.environ.update({**LOCAL_SETTINGS, "RAY_API_SERVER_ADDRESS": local.dashboard})
     import ray
 
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
     try:
         if address is None:
             ray.init(
@@ -66,12 +61,13 @@ def connect(address: str | None = None) -> Iterator[None]:
                 include_dashboard=True,
                 dashboard_host="127.0.0.1",
                 dashboard_port=port,
-                **quiet,
+                _temp_dir=str(folder),
+                **_how_loud(),
             )
         else:
-            ray.init(address=address, **quiet)
+            ray.init(address=address, **_how_loud(), **_environment())
     except (ConnectionError, RuntimeError, ValueError) as error:
-        _restore(environment)
+        _leave_no_trace(environment, folder)
         reason = [*str(error).splitlines(), type(error).__name__][0]
         raise ClusterUnreachable(
             f"no Ray cluster at {address or 'this machine'}: {reason}"
@@ -85,7 +81,20 @@ def connect(address: str | None = None) -> Iterator[None]:
         ) from error
     finally:
         ray.shutdown()
-        _restore(environment)
+        _leave_no_trace(environment, folder)
+
+
+def _how_loud() -> dict[str, Any]:
+    spoken = is_verbose()
+    return {"log_to_driver": spoken, "logging_level": "INFO" if spoken else "CRITICAL"}
+
+
+def _environment() -> dict[str, Any]:
+    """Of all processes of ours, whose nodes know nothing of this one's environment."""
+    # What was submitted has it from the Jobs API, and Ray refuses to be told twice.
+    if not is_verbose() or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return {}
+    return {"runtime_env": {"env_vars": worker_settings()}}
 
 
 def _own_address(address: str | None) -> str | None:
@@ -103,11 +112,13 @@ def _own_address(address: str | None) -> str | None:
     )
 
 
-def _restore(environment: Mapping[str, str]) -> None:
+def _leave_no_trace(environment: Mapping[str, str], folder: Path | None) -> None:
     # Ray has read its token settings for good, so they stay.
     kept = {key: value for key, value in os.environ.items() if key.startswith("RAY_AUTH")}
     os.environ.clear()
     os.environ.update({**environment, **kept})
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _free_port() -> int:

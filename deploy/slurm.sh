@@ -39,6 +39,8 @@ fi
 chmod 600 "$token"
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$token"
 export RAY_USAGE_STATS_ENABLED=0
+# A cut of half a minute is waited out (docs/several-nodes.md).
+export RAY_health_check_failure_threshold=12
 # Nodes of a large allocation do not come up within Ray's 30 s.
 export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300
 # Short, for the sockets in it (107 characters at most), and this job's own, on each node's disk.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from unfreeze.cluster import WORKER_SETTINGS, Workers
+from unfreeze.cluster import Workers, is_verbose, worker_settings
 from unfreeze.cluster.placement import beside_the_driver
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ class _Trainer:
                 storage_path=folder,
                 failure_config=FailureConfig(max_failures=-1, controller_failure_limit=most_waits),
                 callbacks=callbacks,
-                logging_config=LoggingConfig(log_level="ERROR"),
-                worker_runtime_env={"env_vars": WORKER_SETTINGS},
+                logging_config=LoggingConfig(log_level="INFO" if is_verbose() else "ERROR"),
+                worker_runtime_env={"env_vars": worker_settings()},
             ),
         )
         try:

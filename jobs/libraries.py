@@ -1,9 +1,14 @@
-"""transformers and deepspeed, loaded quietly: what they print and probe for is no news to users."""
+"""transformers and deepspeed, loaded quietly: what they print and probe for is no news to users.
+
+Unless somebody asks for it (cluster/verbosity.py).
+"""
 
 import os
 from typing import Any
 
 import torch
+
+from unfreeze.cluster import is_verbose
 
 
 def import_transformers() -> Any:
@@ -11,8 +16,9 @@ def import_transformers() -> Any:
     _say_there_is_no_gpu()
     import transformers
 
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    if not is_verbose():
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
     return transformers
 
 
@@ -25,7 +31,7 @@ def import_deepspeed() -> Any:
 
     if not torch.cuda.is_available():
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    logger.setLevel("ERROR")
+    logger.setLevel("INFO" if is_verbose() else "ERROR")
     return deepspeed
 
 

@@ -15,6 +15,7 @@ from ray.tune import Callback
 from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule, TrialScheduler
 from ray.tune.search import Searcher
 
+from unfreeze.cluster import is_verbose
 from unfreeze.jobs.metrics import Mode
 from unfreeze.tuning.broker_actor import BrokerHandle
 from unfreeze.tuning.loggers import loggers
@@ -149,7 +150,7 @@ def run_trials(
                 failure_config=tune.FailureConfig(max_failures=3),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 callbacks=callbacks,
-                verbose=0,
+                verbose=int(is_verbose()),
             ),
         )
         tuner.fit()

@@ -15,7 +15,6 @@ import fcntl
 import os
 import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
@@ -49,6 +48,7 @@ from unfreeze.cluster.local.state import (
     write_state,
 )
 from unfreeze.cluster.nodes import rows_of
+from unfreeze.cluster.private_folder import make_ray_folder
 from unfreeze.cluster.resources import local_resources
 from unfreeze.cluster.tokens import make_token, settings_for, token_file
 from unfreeze.cluster.view import LISTED
@@ -101,9 +101,7 @@ def down() -> LocalCluster | None:
 def _start(wanted: Wanted) -> LocalCluster:
     token = make_token(token_file())
     shapes = head_and_workers(wanted, _machine())
-    # Short, for the sockets in it: their paths have 107 characters at most.
-    place = os.environ.get("RAY_TMPDIR") or "/tmp"
-    folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=place))
+    folder = make_ray_folder(FOLDER_PREFIX)
     ports = _free_ports()
     cluster = LocalCluster(ports.address, ports.dashboard_url, folder, ())
     return _add(cluster, shapes, ports, token)

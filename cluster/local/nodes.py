@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unfreeze.cluster.connect import LOCAL_SETTINGS, WORKER_SETTINGS
+from unfreeze.cluster.connect import LOCAL_SETTINGS
 from unfreeze.cluster.errors import NotEnoughResources
 from unfreeze.cluster.tokens import MODE, TOKEN, TOKEN_PATH
+from unfreeze.cluster.verbosity import worker_settings
 
 LOOPBACK = "127.0.0.1"
 
@@ -172,7 +173,10 @@ def node_environment(
     return {
         **kept,
         **LOCAL_SETTINGS,
-        **WORKER_SETTINGS,
+        # The head asks this often, not 5 times, before it takes a node for dead: a machine with
+        # more work than cores lets a node wait.
+        "RAY_health_check_failure_threshold": "12",
+        **worker_settings(verbose=False),  # jobs ask for more themselves
         **gpus,
         "PATH": path.rstrip(os.pathsep),
         "RAY_API_SERVER_ADDRESS": ports.dashboard_url,

@@ -6,22 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from unfreeze.cluster.connect import WORKER_SETTINGS
 from unfreeze.cluster.errors import SubmissionRefused
+from unfreeze.cluster.verbosity import worker_settings
 
 RUN, CONTENT, VERSION = "run", "content", "unfreeze"
 """Keys of the metadata that we leave with the Jobs API: the run's uri, the hash of what was sent,
 and the version of the code that went with it."""
 
-ENVIRONMENT = {
-    **WORKER_SETTINGS,
+# Of the driver and the workers. Anybody with the token reads it: no secrets.
+_ENVIRONMENT = {
     # Paths of the job file are relative to the shipment, which lies elsewhere on each node.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_COLOR_PREFIX": "0",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
 }
-"""Environment of the driver and the workers. Anybody with the token reads it: no secrets."""
 
 ALIVE = ("PENDING", "RUNNING")
 
@@ -48,7 +47,7 @@ class Request:
         return {
             "py_modules": list(self.py_modules),
             "working_dir": self.working_dir,
-            "env_vars": dict(ENVIRONMENT),
+            "env_vars": {**worker_settings(), **_ENVIRONMENT},
         }
 
     def as_attempt(self, attempt: int) -> "Request":

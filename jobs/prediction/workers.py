@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from unfreeze.cluster import WORKER_SETTINGS, NotEnoughResources, Resources, Workers
+from unfreeze.cluster import NotEnoughResources, Resources, Workers, worker_settings
 from unfreeze.jobs.errors import JobError, PredictionFailed
 from unfreeze.jobs.inputs import cache_folder
 from unfreeze.jobs.launch import set_up_worker
@@ -137,7 +137,7 @@ class PredictionWorkers:
         remote: Any = ray.remote(
             num_cpus=workers.cpus,
             num_gpus=workers.gpus,
-            runtime_env={"env_vars": WORKER_SETTINGS},
+            runtime_env={"env_vars": worker_settings()},
         )(_Predictor)
         actor = remote.remote(os.getcwd(), int(workers.cpus), bool(workers.gpus))
         self._busy[actor.load.remote(self._trained)] = actor, None

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+import searches
 import tiny
 import worker_tasks
 import yaml
@@ -46,6 +47,7 @@ class Cluster:
     def start(self) -> None:
         """A head, at the address of the one before it."""
         port, dashboard = self._ports
+        self.address = f"127.0.0.1:{port}"
         self.head = Node(
             self.folder,
             *("--head", f"--port={port}", "--num-cpus=2"),
@@ -57,6 +59,14 @@ class Cluster:
         """A job file; its run goes to the S3 server."""
         storage = {"uri": "s3://submitted", "endpoint": "embedded"}
         settings = tiny.settings(inputs, name=name, storage=storage, **(CHANGES | changes))
+        file = self.folder / f"{name}.yaml"
+        file.write_text(yaml.safe_dump(settings))
+        return file
+
+    def search(self, inputs: Path, name: str, **changes: Any) -> Path:
+        """The same for a search."""
+        settings = searches.settings(inputs, "s3://submitted", name=name, **changes)
+        settings["job"]["storage"]["endpoint"] = "embedded"
         file = self.folder / f"{name}.yaml"
         file.write_text(yaml.safe_dump(settings))
         return file
@@ -244,6 +254,23 @@ def test_a_job_whose_driver_and_then_whose_head_is_lost_is_sent_again_by_who_fol
     log_of_first = cluster.done("jobs", "logs", *run, "--submission", first.handle)
     assert "checkpoint of step 20 committed" in log_of_first
     assert "Traceback" not in out
+
+
+def test_a_submitted_search_finds_what_the_same_search_finds_from_here(
+    cluster: Cluster, inputs: Path
+) -> None:
+    space = {"phases.0.for": {"choice": ["0ep", "1ep"]}}
+    file = str(cluster.search(inputs, "searched", space=space))
+    cluster.done("submit", file, "--follow")
+    submitted = cluster.result("searched")
+    out = cluster.done("search", file, "name=here", "--address", cluster.address, "--json")
+    here = json.loads(out)
+    assert [trial["state"] for trial in submitted["trials"]] == ["finished"] * 2
+    for one, other in zip(submitted["trials"], here["trials"], strict=True):
+        assert (one["settings"], one["best"]) == (other["settings"], other["best"])
+    assert submitted["winner"]["settings"] == here["winner"]["settings"]
+    assert submitted["test"]["winner"]["metric"] == here["test"]["winner"]["metric"]
+    assert "is finished; nothing to do" in cluster.done("submit", file, "--follow")
 
 
 def test_a_mistake_that_only_the_cluster_finds_is_not_sent_again(

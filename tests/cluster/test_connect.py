@@ -4,6 +4,7 @@ Ray is a stand-in here; tests/slow/ has the real one.
 """
 
 import os
+import stat
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,13 +14,13 @@ import psutil
 import pytest
 
 from unfreeze.cluster import (
-    WORKER_SETTINGS,
     AddressInvalid,
     AuthenticationOff,
     ClusterLost,
     ClusterUnreachable,
     connect,
     home_folder,
+    worker_settings,
 )
 from unfreeze.cluster.local.processes import Recorded
 from unfreeze.cluster.local.state import LocalCluster, LocalNode, write_state
@@ -38,6 +39,8 @@ class FakeRay(SimpleNamespace):
 
     def init(self, **asked: Any) -> None:
         self.asked.append(asked)
+        if folder := asked.get("_temp_dir"):
+            assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
         self.environment = dict(os.environ)
         if self.failure:
             raise self.failure
@@ -86,9 +89,10 @@ def test_a_ray_of_our_own_is_on_loopback_and_as_large_as_what_we_may_use(ray: Fa
     assert asked["address"] == "local"
     assert asked["num_cpus"] == len(os.sched_getaffinity(0))
     assert asked["dashboard_host"] == "127.0.0.1"
+    assert not Path(asked["_temp_dir"]).exists(), "it was ours, and it is over"
     port = asked["dashboard_port"]
     assert ray.environment["RAY_API_SERVER_ADDRESS"] == f"http://127.0.0.1:{port}"
-    assert WORKER_SETTINGS.items() <= ray.environment.items()
+    assert worker_settings().items() <= ray.environment.items()
 
 
 def test_the_environment_is_as_it_was_after_a_job(ray: FakeRay) -> None:
@@ -184,3 +188,23 @@ def test_home_is_where_the_environment_says(home: Path, monkeypatch: pytest.Monk
     assert home_folder() == home
     monkeypatch.delenv("UNFREEZE_HOME")
     assert home_folder() == Path.home() / ".unfreeze"
+
+
+def test_ray_is_quiet_unless_somebody_asks_it_to_speak(
+    ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect("10.0.0.1:6379"):
+        pass
+    monkeypatch.setenv("UNFREEZE_VERBOSE", "1")
+    with connect("10.0.0.1:6379"):
+        pass
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")  # as in what was submitted
+    with connect("10.0.0.1:6379"):
+        pass
+    quiet, spoken, submitted = ray.asked
+    assert (quiet["log_to_driver"], quiet["logging_level"]) == (False, "CRITICAL")
+    assert "runtime_env" not in quiet
+    assert (spoken["log_to_driver"], spoken["logging_level"]) == (True, "INFO")
+    assert spoken["runtime_env"] == {"env_vars": worker_settings(verbose=True)}
+    assert submitted["log_to_driver"]
+    assert "runtime_env" not in submitted

@@ -59,6 +59,13 @@ def test_gpu_nodes_come_and_go(spec: Document) -> None:
     assert resources["limits"] == resources["requests"]
 
 
+def test_a_pod_that_has_to_go_has_time_for_the_30_s_that_ray_drains_its_node(
+    spec: Document,
+) -> None:
+    (gpu,) = spec["workerGroupSpecs"]
+    assert gpu["template"]["spec"]["terminationGracePeriodSeconds"] > 30
+
+
 def test_the_head_takes_no_work(spec: Document) -> None:
     assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
 

@@ -56,6 +56,10 @@ class Traces:
     """What a run has left, by where: texts, to be searched."""
 
     texts: dict[str, str] = field(default_factory=dict)
+    quiet: str = ""
+    """What the job said that was run from here."""
+    spoken: str = ""
+    """What the submitted one said, with all that the libraries say."""
 
     def leaks(self) -> dict[str, list[str]]:
         return {place: found for place, text in self.texts.items() if (found := found_in(text))}
@@ -128,11 +132,13 @@ def traces(
         local_cluster(shell, "--cpus-per-node", "2"),
     ):
         state = json.loads(Path(shell.environment["UNFREEZE_HOME"], "cluster.json").read_text())
-        shell.run("--debug", "train", str(file), "--address", "auto", more=IN_THE_DRIVER)
+        train = ("--debug", "train", str(file), "--address", "auto")
+        traces.quiet = shell.run(*train, more=IN_THE_DRIVER) + shell.errors
         shell.run("cluster", "status")
         address = ("--address", state["dashboard"])
         shell.run("submit", str(file), *address, "--dry-run", more=IN_THE_DRIVER)
-        shell.run("submit", str(file), *address, "--follow", more=IN_THE_DRIVER)
+        submit = ("submit", str(file), "name=submitted", *address, "--follow", "--verbose")
+        traces.spoken = shell.run(*submit, more=IN_THE_DRIVER)
         shell.run("jobs", "list", *address)
         for path in ASKED:
             answer = fetch(state["dashboard"], path, token=RAY_TOKEN)
@@ -163,7 +169,7 @@ def text_of(store: S3Store, key: str) -> str:
 def test_there_is_something_to_look_at(traces: Traces) -> None:
     """The job has run, on workers that found the keys by themselves, and left all of its traces."""
     places = traces.texts.keys()
-    assert {"store planted/result.json", "store planted/report.html"} <= places
+    assert {"store planted/result.json", "store submitted/report.html"} <= places
     assert "gcs_server" in traces.texts["command lines"]
     assert "RayTrainWorker" in traces.texts["command lines"]
     assert "RayTrainWorker" in traces.texts["dashboard /api/v0/actors?detail=1&limit=1000"]
@@ -173,6 +179,13 @@ def test_there_is_something_to_look_at(traces: Traces) -> None:
 
 def test_no_secret_is_in_any_of_it(traces: Traces) -> None:
     assert traces.leaks() == {}
+
+
+def test_libraries_speak_only_when_they_are_asked(traces: Traces) -> None:
+    words = ("RayTrainWorker pid=", "TrainController pid=", "DeepSpeed info:")
+    assert [word for word in words if word in traces.quiet] == []
+    assert [word for word in words if word not in traces.spoken] == []
+    assert all("phase 0: head" in said for said in (traces.quiet, traces.spoken))
 
 
 def test_a_secret_that_was_left_somewhere_would_be_found() -> None:
