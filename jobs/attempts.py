@@ -17,6 +17,7 @@ from unfreeze.jobs.errors import OutOfMemory, TrainingFailed
 from unfreeze.jobs.failures import Attempt, Failure, Kind, Tally, halved, root_cause
 from unfreeze.jobs.scaling import (
     Room,
+    first_size,
     limits,
     next_size,
     size_now,
@@ -58,6 +59,7 @@ class Attempts:
         self._was_halved = False
         self._every_s = float(os.environ.get("UNFREEZE_WATCH_EVERY_S", WATCH_EVERY_S))
         self._watched_at = self._said_at = -SAY_EVERY_S
+        self._wanted = workers.count
         self._begin()
 
     def run(self, function: Function) -> None:
@@ -66,6 +68,7 @@ class Attempts:
         Raises what ended a worker for good, OutOfMemory, and TrainingFailed.
         """
         with tempfile.TemporaryDirectory(prefix="unfreeze-ray-") as folder:
+            self._wanted = first_size(self._wanted, self._limits, self._room_for(self.workers))
             goes_on = True
             while goes_on:
                 self._wait_for_room()
@@ -201,7 +204,7 @@ class Attempts:
         self._lacking_since = (self._lacking_since or now) if lacks else None
         lacking_s = now - self._lacking_since if self._lacking_since else 0.0
         size = next_size(count, self._limits, room, running=running, lacking_s=lacking_s)
-        if lacks and size is None:
+        if lacks and room.in_all < self._limits[0]:
             self._say_waiting(room)
         if size is None or self._wanted != count:
             return False

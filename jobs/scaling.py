@@ -50,6 +50,12 @@ def next_size(
     return None
 
 
+def first_size(wanted: int, limits: tuple[int, int], room: Room) -> int:
+    """How many of `wanted` workers a job begins with that runs beside others: it grows later, but
+    waits for no more than the fewest."""
+    return min(wanted, max(limits[0], room.free))
+
+
 def size_now(wanted: int, limits: tuple[int, int], room: Room) -> int | None:
     """How many workers to start if so many are wanted; None: not even the fewest fit."""
     fit = min(wanted, limits[1], room.in_all)

@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 import ray_tasks
+import searches
 import tiny
 import worker_tasks
 from ray_cluster import Node
 from ray_nodes import ray_nodes
 from worker_pool import WorkerPool
+
+from unfreeze.storage import CheckpointStore, open_store
+from unfreeze.tuning.search import run_search
+from unfreeze.tuning.search_file import parse_search
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos]
 
@@ -106,3 +111,42 @@ def test_a_worker_that_is_sent_a_sigterm_leaves_with_nothing_lost(
     ended = ray_tasks.run(settings, address, notice, ray_tasks.train_slowly)
     check(notice, ended)
     assert worker_tasks.metrics(settings) == worker_tasks.metrics(undisturbed)
+
+
+def test_a_lane_whose_worker_is_sent_a_sigterm_gives_back_its_trial_with_nothing_lost(
+    inputs: Path, tmp_path: Path, ray_node: tuple[Node, str]
+) -> None:
+    node, address = ray_node
+    uri = str(tmp_path / "runs")
+    phases = [{"train": "head", "for": "1ep"}, {"train": "all", "for": "60ep"}]
+    settings = searches.settings(
+        inputs,
+        uri,
+        job={"phases": phases, "training": {"validate_every": "20ep"}},
+        space={"phases.1.learning_rate": {"choice": [1e-3, 5e-3]}},
+        lanes=1,
+        checkpoint_every_s=10_000,  # none but that of the notice
+    )
+    root = open_store(uri).under("tiny-search")
+    given: list[tuple[str, int]] = []
+    kept: set[int] = set()
+
+    def show(message: dict[str, Any]) -> None:
+        if message["kind"] != "status":
+            return
+        (lane,) = message["lanes"].values() or [{"work": None, "step": 0}]
+        if not given and 60 <= lane["step"] <= 300:
+            given.append((lane["work"], lane["step"]))
+            node.train_workers()[-1].send_signal(signal.SIGTERM)
+        for trial, _ in given:
+            found = CheckpointStore(root.under(f"trials/{trial}")).list()
+            kept.update(info.step for info in found)
+
+    result = run_search(parse_search(settings), address=address, show=show)
+    ((trial, step),) = given
+    (at,) = kept
+    assert at >= step
+    assert [entry["state"] for entry in result.data["trials"]] == ["finished"] * 2
+    cost = {entry["id"]: entry["cost"] for entry in result.data["trials"]}
+    assert cost[trial]["attempts"] == 2
+    assert [cost[other]["attempts"] for other in cost if other != trial] == [1]

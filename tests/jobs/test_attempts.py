@@ -173,6 +173,7 @@ def test_workers_that_cannot_come_back_become_fewer_after_a_while() -> None:
     assert not driver.watches(60), "they train"
     driver.fails(Kind.NETWORK, Kind.MACHINE)
     assert not driver.watches(14)
+    assert "waiting" not in driver.kinds, "the fewest have room"
     assert driver.watches(5)
     driver.attempts._wait_for_room()
     assert driver.attempts.workers.count == 1

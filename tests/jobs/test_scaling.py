@@ -8,6 +8,7 @@ from unfreeze.jobs import ConfigError, JobConfig, parse_job
 from unfreeze.jobs.scaling import (
     PATIENCE_S,
     Room,
+    first_size,
     limits,
     next_size,
     size_now,
@@ -90,6 +91,17 @@ def test_a_group_is_started_with_what_fits() -> None:
     assert size_now(5, (2, 8), Room(9, 9)) == 5
     assert size_now(5, (2, 8), Room(3, 3)) == 3
     assert size_now(5, (2, 8), Room(1, 1)) is None
+
+
+@pytest.mark.parametrize(("free", "expected"), [(0, 2), (1, 2), (3, 3), (9, 5)])
+def test_a_job_begins_with_what_others_leave_free_but_never_with_too_few(
+    free: int, expected: int
+) -> None:
+    assert first_size(5, (2, 8), Room(in_all=9, free=free)) == expected
+
+
+def test_a_job_of_a_fixed_size_waits_until_all_of_it_is_free() -> None:
+    assert first_size(5, (5, 5), Room(in_all=9, free=1)) == 5
 
 
 def test_fewer_workers_do_not_take_more_at_once() -> None:
