@@ -14,6 +14,8 @@ SPACE = {
     "phases.1.train": {"choice": ["all", "last:1"]},
 }
 """12 trials. The tiny job itself is one of them."""
+SMALL_SPACE = {key: SPACE[key] for key in ("phases.0.for", "phases.1.learning_rate")}
+"""6 trials."""
 
 
 def settings(inputs: Path, uri: str, **changes: Any) -> dict[str, Any]:
