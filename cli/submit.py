@@ -3,9 +3,7 @@
 import json
 import shlex
 import sys
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,9 +12,7 @@ from unfreeze.cli.options import ALLOW_OPEN_DASHBOARD, AS_JSON, DASHBOARD, OVERR
 
 if TYPE_CHECKING:
     from unfreeze.cli.shipped import Shipped
-    from unfreeze.cluster.submission.jobs_api import JobsApi
-    from unfreeze.cluster.submission.package import Package
-    from unfreeze.cluster.submission.request import Request
+    from unfreeze.cli.submission import Submission
 
 
 @click.command("submit")
@@ -55,84 +51,28 @@ def command(
     runs, or goes on from what is in the store.
     """
     from unfreeze.cli.following import follow_to_the_end, opened
-    from unfreeze.cli.options import dashboard_address
-    from unfreeze.cli.shipped import shipped
-    from unfreeze.cluster.submission.jobs_api import send
+    from unfreeze.cli.submission import made_ready
 
-    address = dashboard_address(address)
-    what = shipped(file, overrides, address)
-    with tempfile.TemporaryDirectory(prefix="unfreeze-submit-") as folder:
-        package, request, content = prepared(what, Path(folder))
+    with made_ready(file, overrides, address) as submission:
         if dry_run:
-            show_request(address, what, package, request, as_json=as_json)
+            _show_request(submission, as_json=as_json)
             return
-        api = opened(address, allow_open_dashboard)
-        _start_embedded_store(what)
-        handle, was_there = send(api, request, what.run, content)
-        _show_sent(api, what, package, handle, was_there=was_there, as_json=as_json)
+        api = opened(submission.address, allow_open_dashboard)
+        handle, was_there = submission.send(api)
+        _show_sent(submission, handle, was_there=was_there, as_json=as_json)
         if follow:
-            again = _again(api, request, what.run, content)
+            again = partial(submission.send_again, api)
             sys.exit(follow_to_the_end(api, handle, again, max_resubmits, as_json=as_json))
 
 
-def prepared(what: "Shipped", folder: Path) -> "tuple[Package, Request, str]":
-    """The folders to send, made in `folder`, the request that names them, and the hash of all
-    contents. Raises SubmissionRefused if they are too large."""
-    from unfreeze.cluster.submission import request as submission
-    from unfreeze.cluster.submission.package import write_package
-    from unfreeze.cluster.submission.shipment import check_size
-
-    check_size(what.shipment.sizes)
-    package = write_package(folder / "code")
-    what.shipment.write(folder / "files")
-    content = what.shipment.content_hash(package.version)
-    request = submission.request(
-        what.name,
-        ["unfreeze.cli.submitted", what.shipment.description],
-        metadata={
-            submission.RUN: what.run,
-            submission.CONTENT: content,
-            submission.VERSION: package.version,
-        },
-        py_modules=[str(folder) for folder in package.folders],
-        working_dir=str(folder / "files"),
-    )
-    return package, request, content
-
-
-def _start_embedded_store(what: "Shipped") -> None:
-    """On the cluster the driver would start it, and a cancelled driver takes its children along."""
-    from unfreeze.cli.shipped import EMBEDDED
-
-    if what.endpoint == EMBEDDED:
-        from unfreeze.storage import embedded
-
-        embedded.up()
-
-
-def _again(api: "JobsApi", request: "Request", run: str, content: str) -> Callable[[str], str]:
-    from unfreeze.cluster.submission.jobs_api import send
-    from unfreeze.cluster.submission.request import attempt_of
-
-    return lambda lost: send(api, request, run, content, after=attempt_of(lost))[0]
-
-
-def _show_sent(
-    api: "JobsApi",
-    what: "Shipped",
-    package: "Package",
-    handle: str,
-    *,
-    was_there: bool,
-    as_json: bool,
-) -> None:
+def _show_sent(sent: "Submission", handle: str, *, was_there: bool, as_json: bool) -> None:
     if as_json:
         facts = {
             "handle": handle,
-            "run": what.run,
-            "address": api.address,
+            "run": sent.what.run,
+            "address": sent.address,
             "attached": was_there,
-            "version": package.version,
+            "version": sent.package.version,
         }
         click.echo(json.dumps({"kind": "submitted", **facts}))
         return
@@ -141,12 +81,12 @@ def _show_sent(
     else:
         from unfreeze.cli.words import size
 
-        sizes = what.shipment.sizes
+        sizes = sent.what.shipment.sizes
         click.echo(
-            f"{handle} sent to {api.address}: {len(sizes)} files, {size(sum(sizes.values()))}, "
-            f"and unfreeze {package.version}"
+            f"{handle} sent to {sent.address}: {len(sizes)} files, {size(sum(sizes.values()))}, "
+            f"and unfreeze {sent.package.version}"
         )
-    for line in next_commands(api.address, handle, what):
+    for line in next_commands(sent.address, handle, sent.what):
         click.echo(line)
 
 
@@ -171,15 +111,14 @@ def _listing(title: str, sizes: dict[str, int]) -> list[str]:
     return [head, *(f"  {size(of_file):>9}  {name}" for name, of_file in sizes.items())]
 
 
-def show_request(
-    address: str, what: "Shipped", package: "Package", request: "Request", *, as_json: bool
-) -> None:
+def _show_request(submission: "Submission", *, as_json: bool) -> None:
     """What would be sent. The number at the handle's end is the next free one, which only the
     cluster knows."""
     if as_json:
-        click.echo(json.dumps(request_data(address, what, package, request)))
+        click.echo(json.dumps(_request_data(submission)))
         return
-    click.echo(f"address        {address}")
+    request, shipment = submission.request, submission.what.shipment
+    click.echo(f"address        {submission.address}")
     click.echo(f"submission id  {request.handle} (or the next number that is free)")
     click.echo(f"entrypoint     {request.entrypoint}")
     for title, values in (
@@ -189,30 +128,29 @@ def show_request(
         click.echo(title)
         for name, value in values.items():
             click.echo(f"  {name}={value}")
-    for line in _listing("working_dir", what.shipment.sizes):
+    for line in _listing("working_dir", shipment.sizes):
         click.echo(line)
-    for line in _listing("py_modules", package.files):
+    for line in _listing("py_modules", submission.package.files):
         click.echo(line)
-    click.echo(what.shipment.description)
-    for line in what.shipment.settings.decode().splitlines():
+    click.echo(shipment.description)
+    for line in shipment.settings.decode().splitlines():
         click.echo(f"  {line}")
 
 
-def request_data(
-    address: str, what: "Shipped", package: "Package", request: "Request"
-) -> dict[str, Any]:
+def _request_data(submission: "Submission") -> dict[str, Any]:
     """The request as plain data: folders stand as what is in them, with sizes in bytes."""
     import yaml
 
+    request, shipment = submission.request, submission.what.shipment
     return {
-        "address": address,
+        "address": submission.address,
         "submission_id": request.handle,
         "entrypoint": request.entrypoint,
         "runtime_env": {
             **request.runtime_env,
-            "py_modules": package.files,
-            "working_dir": what.shipment.sizes,
+            "py_modules": submission.package.files,
+            "working_dir": shipment.sizes,
         },
         "metadata": dict(request.metadata),
-        "settings": yaml.safe_load(what.shipment.settings),
+        "settings": yaml.safe_load(shipment.settings),
     }
