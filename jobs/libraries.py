@@ -3,6 +3,7 @@
 Unless somebody asks for it (cluster/verbosity.py).
 """
 
+import importlib
 import os
 from typing import Any
 
@@ -29,10 +30,26 @@ def import_deepspeed() -> Any:
     import deepspeed.ops
     from deepspeed.utils import logger
 
+    _import_muon()
+
     if not torch.cuda.is_available():
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     logger.setLevel("INFO" if is_verbose() else "ERROR")
     return deepspeed
+
+
+def _import_muon() -> None:
+    """An optimizer that is never used here, without the compiler that it would load.
+
+    DeepSpeed's engine imports it whatever the optimizer is, and at that moment it decorates three
+    functions with torch.compile: 1.4 s, in each worker, at each start.
+    """
+    library: Any = torch
+    compiler, library.compile = library.compile, lambda function, **options: function
+    try:
+        importlib.import_module("deepspeed.runtime.zero.muon.original_muon")
+    finally:
+        library.compile = compiler
 
 
 def _say_there_is_no_gpu() -> None:
