@@ -17,9 +17,12 @@ from unfreeze.cluster.placement import beside_the_driver
 if TYPE_CHECKING:
     from unfreeze.cluster.mailbox import Sender
 
+# How often Train asks its workers whether they live, and whether they are done: by default every 2 s,
+# which each restart, and each end of a lane, waits for.
+_BY_DEFAULT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5"}
 # Our workers hear of nodes that drain themselves, and leave when they have a checkpoint
 # (jobs/notices.py); Ray's watcher would have the controller wait for the deadline.
-_TRAIN_SETTINGS = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+_ALWAYS = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 
 
 class WorkerGroup:
@@ -48,7 +51,7 @@ class WorkerGroup:
         actor: Any = ray.remote(
             num_cpus=0,
             scheduling_strategy=beside_the_driver(),
-            runtime_env={"env_vars": settings | _TRAIN_SETTINGS},
+            runtime_env={"env_vars": _BY_DEFAULT | settings | _ALWAYS},
         )(_Trainer)
         self._trainer = actor.remote()
         self._end = self._trainer.fit.remote(
