@@ -17,8 +17,8 @@ from unfreeze.cluster.placement import beside_the_driver
 if TYPE_CHECKING:
     from unfreeze.cluster.mailbox import Sender
 
-# How often Train asks its workers whether they live, and whether they are done: by default every 2 s,
-# which each restart, and each end of a lane, waits for.
+# How often Train asks its workers whether they live, and whether they are done. By default every
+# 2 s, which each restart, and each end of a lane, waits for.
 _BY_DEFAULT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5"}
 # Our workers hear of nodes that drain themselves, and leave when they have a checkpoint
 # (jobs/notices.py); Ray's watcher would have the controller wait for the deadline.
