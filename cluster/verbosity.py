@@ -24,7 +24,7 @@ _QUIET = {
 _SPOKEN = {
     VERBOSE: "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "0",
-    "TRANSFORMERS_VERBOSITY": "info",
+    "TRANSFORMERS_VERBOSITY": "warning",
     "PYTHONWARNINGS": "default",
 }
 

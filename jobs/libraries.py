@@ -34,7 +34,8 @@ def import_deepspeed() -> Any:
 
     if not torch.cuda.is_available():
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    logger.setLevel("INFO" if is_verbose() else "ERROR")
+    for each in (logger, *logger.handlers):
+        each.setLevel("INFO" if is_verbose() else "ERROR")
     return deepspeed
 
 
