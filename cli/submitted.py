@@ -7,10 +7,14 @@ The exit code is the verb's, but `LOST` if it lost its cluster; 128 and the sign
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
@@ -38,9 +42,29 @@ def main() -> None:
         case ["--verb", file]:
             _run_verb(file)
         case [file, handle]:
-            sys.exit(_keep_log(file, handle))
+            with _own_shipment():
+                sys.exit(_keep_log(file, handle))
         case _:
             sys.exit(f"usage: python -m {__spec__.name} job.yaml|search.yaml HANDLE")
+
+
+@contextmanager
+def _own_shipment() -> Iterator[None]:
+    """Runs in a copy of the folder that Ray has unpacked, of links: it takes no room.
+
+    Nodes of one host share a folder, and each of them unpacks the shipment anew where it lies (Ray
+    2.60, working_dir.py: overwrite=True), under the feet of those who run there.
+    """
+    unpacked = os.getcwd()
+    with tempfile.TemporaryDirectory(
+        prefix="unfreeze-", dir=Path(unpacked).parent, ignore_cleanup_errors=True
+    ) as name:
+        shutil.copytree(unpacked, name, copy_function=os.link, dirs_exist_ok=True)
+        os.chdir(name)
+        try:
+            yield
+        finally:
+            os.chdir(unpacked if Path(unpacked).is_dir() else "/")
 
 
 def _run_verb(file: str) -> None:

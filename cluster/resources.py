@@ -15,6 +15,8 @@ class Resources:
     cpus: float
     gpus: float
     nodes: int = 1
+    hosts: int = 1
+    """Different addresses of theirs: a local cluster has several nodes on one."""
 
     def __str__(self) -> str:
         return f"{self.cpus:g} CPUs and {self.gpus:g} GPUs on {self.nodes} node(s)"
@@ -81,21 +83,23 @@ def local_resources() -> Resources:
 
 def cluster_resources() -> Resources:
     """What the nodes of the connected cluster have together, free or not."""
-    nodes = list(node_resources())
-    return Resources(sum(n.cpus for n in nodes), sum(n.gpus for n in nodes), len(nodes))
+    nodes = _nodes_that_stay()
+    found = [_resources(node["Resources"]) for node in nodes]
+    hosts = {node["NodeManagerAddress"] for node in nodes}
+    return Resources(sum(n.cpus for n in found), sum(n.gpus for n in found), len(found), len(hosts))
 
 
 def node_resources() -> list[Resources]:
     """What each node of the connected cluster has, free or not. Those that drain are left out."""
+    return [_resources(node["Resources"]) for node in _nodes_that_stay()]
+
+
+def _nodes_that_stay() -> list[dict[str, Any]]:
     import ray
 
     draining = draining_nodes()
     nodes: list[dict[str, Any]] = ray.nodes()
-    return [
-        _resources(node["Resources"])
-        for node in nodes
-        if node["Alive"] and node["NodeID"] not in draining
-    ]
+    return [node for node in nodes if node["Alive"] and node["NodeID"] not in draining]
 
 
 def free_resources() -> list[Resources]:

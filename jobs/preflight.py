@@ -79,10 +79,10 @@ def _check_cpu_precision(job: JobConfig) -> None:
 def plan_for(job: JobConfig, have: Resources) -> Workers:
     """The job's workers on what the cluster has. Raises ConfigError."""
     scale = job.scale
-    if have.nodes > 1 and job.storage.endpoint == "embedded":
+    if have.hosts > 1 and job.storage.endpoint == "embedded":
         raise ConfigError(
             f"storage.endpoint: the embedded server is on this machine's loopback alone, and the "
-            f"cluster has {have.nodes} nodes; name a server that all of them reach"
+            f"cluster has nodes on {have.hosts}; name a server that all of them reach"
         )
     try:
         return plan_workers(

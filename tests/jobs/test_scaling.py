@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from unfreeze.cluster import Resources
 from unfreeze.jobs import ConfigError, JobConfig, parse_job
+from unfreeze.jobs.config import StorageConfig
+from unfreeze.jobs.preflight import plan_for
 from unfreeze.jobs.scaling import (
     PATIENCE_S,
     Room,
@@ -125,3 +128,16 @@ def test_a_range_is_written_from_fewest_to_most() -> None:
         job([0, 2])
     with pytest.raises(ConfigError, match=r"scale\.workers"):
         job([1, 2, 3])
+
+
+@pytest.mark.parametrize(("hosts", "is_reached"), [(1, True), (3, False)])
+def test_the_embedded_server_is_for_clusters_on_one_host(hosts: int, is_reached: bool) -> None:
+    embedded = job(workers=2).model_copy(
+        update={"storage": StorageConfig(uri="s3://here", endpoint="embedded")}
+    )
+    has = Resources(4, 0, nodes=3, hosts=hosts)
+    if is_reached:
+        assert plan_for(embedded, has).count == 2
+    else:
+        with pytest.raises(ConfigError, match="cluster has nodes on 3; name a server"):
+            plan_for(embedded, has)

@@ -120,18 +120,24 @@ def test_up_again_changes_nothing(shell: Shell, state: dict[str, Any], home: Pat
     assert "it has 2 workers, not 1; to change that, first run `unfreeze cluster down`" in said
 
 
-def test_a_job_runs_on_both_workers(
+def test_a_job_that_is_sent_to_it_runs_on_both_workers(
     shell: Shell, state: dict[str, Any], inputs: Path, tmp_path: Path
 ) -> None:
+    """All its nodes reach the embedded server, and none takes away what another has unpacked."""
     phases = [{"train": "head", "for": "1ep", "learning_rate": 1e-2}]
-    job = tiny.settings(inputs, phases=phases, storage={"uri": str(tmp_path / "runs")})
+    storage = {"uri": "s3://here", "endpoint": "embedded"}
+    job = tiny.settings(inputs, name="sent", phases=phases, storage=storage)
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
-    arguments = ("train", str(tmp_path / "job.yaml"), "--json", "--address", "auto")
-    messages = [json.loads(line) for line in shell.run(*arguments).splitlines()]
-    (started,) = [message for message in messages if message["kind"] == "started"]
-    assert started["workers"] == 2
-    assert messages[-1]["kind"] == "result"
-    assert messages[-1]["phases"][0]["steps"] == 11
+    try:
+        said = shell.run("submit", str(tmp_path / "job.yaml"), "--follow")
+        assert "sent: 2 workers, results in s3://here/sent\n" in said
+        result = json.loads(shell.run("show", str(tmp_path / "job.yaml"), "--json"))
+        assert result["phases"][0]["steps"] == 11
+        log = shell.run("jobs", "logs", str(tmp_path / "job.yaml"))
+    finally:
+        shell.run("storage", "down")
+    assert "sent: 2 workers" in log
+    assert "Traceback" not in said
 
 
 def test_a_killed_worker_is_shown_as_dead_and_up_starts_another(
