@@ -40,6 +40,7 @@ class Submission:
             # On the cluster the driver would start it, and a cancelled driver takes it along.
             from unfreeze.storage import embedded
 
+            api.list()  # a cluster that refuses us leaves no server behind
             embedded.up()
         return send(api, self.request, self.what.run, self.content)
 

@@ -299,3 +299,4 @@ def test_without_the_token_nothing_is_sent_and_one_line_says_why(
     (line,) = answer.stderr.splitlines()
     assert "asks for a token" in line
     assert "RAY_AUTH_TOKEN_PATH" in line
+    assert not (tmp_path / "s3").exists(), "a server was started"
