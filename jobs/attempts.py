@@ -59,7 +59,6 @@ class Attempts:
         self._was_halved = False
         self._every_s = float(os.environ.get("UNFREEZE_WATCH_EVERY_S", WATCH_EVERY_S))
         self._watched_at = self._said_at = -SAY_EVERY_S
-        self._wanted = workers.count
         self._begin()
 
     def run(self, function: Function) -> None:
@@ -68,7 +67,8 @@ class Attempts:
         Raises what ended a worker for good, OutOfMemory, and TrainingFailed.
         """
         with tempfile.TemporaryDirectory(prefix="unfreeze-ray-") as folder:
-            self._wanted = first_size(self._wanted, self._limits, self._room_for(self.workers))
+            room = self._room_for(self.workers)
+            self._wanted = first_size(self.workers.count, self._limits, room)
             goes_on = True
             while goes_on:
                 self._wait_for_room()
