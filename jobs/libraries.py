@@ -5,6 +5,7 @@ Unless somebody asks for it (cluster/verbosity.py).
 
 import importlib
 import os
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -48,7 +49,8 @@ def _import_muon() -> None:
     library: Any = torch
     compiler, library.compile = library.compile, lambda function, **options: function
     try:
-        importlib.import_module("deepspeed.runtime.zero.muon.original_muon")
+        with suppress(ModuleNotFoundError):  # versions differ in what their engine imports
+            importlib.import_module("deepspeed.runtime.zero.muon.original_muon")
     finally:
         library.compile = compiler
 
