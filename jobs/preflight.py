@@ -82,7 +82,7 @@ def plan_for(job: JobConfig, have: Resources) -> Workers:
     if have.hosts > 1 and job.storage.endpoint == "embedded":
         raise ConfigError(
             f"storage.endpoint: the embedded server is on this machine's loopback alone, and the "
-            f"cluster has nodes on {have.hosts}; name a server that all of them reach"
+            f"cluster has {have.hosts} machines; name a server that all of them reach"
         )
     try:
         return plan_workers(

@@ -139,5 +139,5 @@ def test_the_embedded_server_is_for_clusters_on_one_host(hosts: int, is_reached:
     if is_reached:
         assert plan_for(embedded, has).count == 2
     else:
-        with pytest.raises(ConfigError, match="cluster has nodes on 3; name a server"):
+        with pytest.raises(ConfigError, match="cluster has 3 machines; name a server"):
             plan_for(embedded, has)
