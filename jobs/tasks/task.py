@@ -286,7 +286,8 @@ class Task(Protocol):
         return None
 
     def keep_probed(self, logits: Floats, split: "Split", units: Units) -> Arrays:
-        """What `keep` keeps of a model with these logits at the places of `probe`: [places, k]."""
+        """What `keep` keeps of a model with these logits at the places of `probe`: [places, k].
+        Asked only of tasks that have a probe."""
         raise NotImplementedError
 
     def sections(self, predictions: Sequence[Mapping[str, Any]], judged: str) -> list[Section]:
