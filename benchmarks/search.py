@@ -211,7 +211,7 @@ def run_side(side: str, folder: Path, *, quick: bool, epochs: int) -> None:
 
 
 def run_unfreeze(settings: dict[str, Any]) -> dict[str, Any]:
-    from unfreeze.tuning.search import run_search
+    from unfreeze.tuning import run_search
     from unfreeze.tuning.search_file import parse_search
 
     result = run_search(parse_search(settings)).data

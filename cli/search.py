@@ -28,7 +28,7 @@ def command(
 
     from unfreeze.cli.runs import as_argument
     from unfreeze.cli.search_view import SearchView
-    from unfreeze.tuning.search import run_search
+    from unfreeze.tuning import run_search
     from unfreeze.tuning.search_file import load_search
 
     search = load_search(search_file, overrides)

@@ -12,7 +12,7 @@ from rich.text import Text
 from unfreeze.cli import search_words as say
 from unfreeze.cli.search_board import Board
 from unfreeze.cli.words import count, duration
-from unfreeze.tuning.search import SearchResult
+from unfreeze.tuning import SearchResult
 
 # Without a terminal a table would be a flood; a line this often shows that it lives.
 _PLAIN_LINE_EVERY_S = 30.0

@@ -2,7 +2,7 @@
 
 from unfreeze.tuning.config import SearchConfig
 from unfreeze.tuning.errors import LanesFailed, NoTrialFinished, SearchError
-from unfreeze.tuning.search import SearchResult, run_search
+from unfreeze.tuning.launch import SearchResult, run_search
 from unfreeze.tuning.search_file import Search, load_search, parse_search
 
 __all__ = [

@@ -6,17 +6,16 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unfreeze.cluster import Resources, Workers, cluster_resources
 from unfreeze.jobs.config import JobConfig
 from unfreeze.jobs.errors import ConfigError
 from unfreeze.jobs.group import WorkerGroup
-from unfreeze.jobs.preflight import plan_for
 from unfreeze.tuning.broker_actor import BrokerHandle
 from unfreeze.tuning.errors import LanesFailed
 
-if TYPE_CHECKING:  # it imports Ray, see jobs/group.py
+if TYPE_CHECKING:  # it imports torch, and Ray, see jobs/group.py
     from unfreeze.tuning.lane import CarryOut
 
 MOST_STARTS = 3
@@ -30,6 +29,8 @@ def workers_of_lane(job: JobConfig, have: Resources) -> Workers:
     Many narrow lanes do more trials in a time than a few wide ones: no gradients travel.
     Raises ConfigError if one lane does not fit in the cluster.
     """
+    from unfreeze.jobs.preflight import plan_for  # torch is behind it
+
     if job.scale.workers is None or job.scale.range:
         fewest = job.scale.range[0] if job.scale.range else 1
         job = job.model_copy(update={"scale": job.scale.model_copy(update={"workers": fewest})})
@@ -54,6 +55,13 @@ def count_lanes(wanted: int | str, workers: Workers, have: Resources) -> int:
 def _how_often(need: float, have: float) -> int:
     """One lane of 0.1 CPUs fits ten times into one CPU: 1 // 0.1 is 9."""
     return int(have / need + 1e-6)
+
+
+def _serve(config: dict[str, Any]) -> None:
+    """What Ray Train calls in each worker. Its other processes only pass it on, without torch."""
+    from unfreeze.tuning.lane import serve
+
+    serve(config)
 
 
 @dataclass
@@ -107,10 +115,8 @@ class Lanes:
             raise LanesFailed(f"no lane could be started: {self._last_failure}")
 
     def _start(self, number: int, starts: int = 1) -> None:
-        from unfreeze.tuning.lane import serve
-
         group = WorkerGroup(
-            serve,
+            _serve,
             {
                 "lane": number,
                 "broker": self._broker,

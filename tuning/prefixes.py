@@ -8,12 +8,14 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from unfreeze.jobs.inputs import Inputs
 from unfreeze.jobs.lengths import Span
-from unfreeze.jobs.phases import Phase
-from unfreeze.jobs.progress import Progress
+
+if TYPE_CHECKING:  # they take seconds to import
+    from unfreeze.jobs.inputs import Inputs
+    from unfreeze.jobs.phases import Phase
+    from unfreeze.jobs.progress import Progress
 
 AT_PLATEAU = -1
 """In place of a step: wherever the plateau ends the phase."""
@@ -28,7 +30,7 @@ class ForkPoint:
     """Steps of the phase that have been taken, or AT_PLATEAU."""
     key: str
 
-    def is_at(self, progress: Progress, phase: Phase) -> bool:
+    def is_at(self, progress: "Progress", phase: "Phase") -> bool:
         """Whether the run is at this point."""
         if progress.phase != self.phase:
             return False
@@ -38,8 +40,8 @@ class ForkPoint:
 
 
 def fork_points(
-    inputs: Inputs,
-    phases: Sequence[Phase],
+    inputs: "Inputs",
+    phases: "Sequence[Phase]",
     lengths: Mapping[int, Collection[Span]],
     steps_per_epoch: int,
 ) -> list[ForkPoint]:
@@ -71,7 +73,7 @@ def fork_points(
 
 
 def _lengths_that_begin_alike(
-    inputs: Inputs, phase: Phase, lengths: Mapping[int, Collection[Span]], steps_per_epoch: int
+    inputs: "Inputs", phase: "Phase", lengths: Mapping[int, Collection[Span]], steps_per_epoch: int
 ) -> set[int]:
     """Lengths of the phase, in steps, with which its first steps have the rates of this one."""
     if phase.schedule != "constant":
@@ -81,7 +83,7 @@ def _lengths_that_begin_alike(
     return {step for step in steps if step and round(warmup * step) == phase.warmup_steps}
 
 
-def _may_go_on(phase: Phase, lengths: Mapping[int, Collection[Span]]) -> bool:
+def _may_go_on(phase: "Phase", lengths: Mapping[int, Collection[Span]]) -> bool:
     """Whether others may train a phase after this one, and this one as it is here.
 
     The last phase of a job falls unless the job says otherwise, so it seldom is the same.
@@ -90,7 +92,7 @@ def _may_go_on(phase: Phase, lengths: Mapping[int, Collection[Span]]) -> bool:
     return phase.schedule == "constant" and any(span.value for span in later)
 
 
-def _describe(phase: Phase) -> dict[str, Any]:
+def _describe(phase: "Phase") -> dict[str, Any]:
     """What decides the steps of a phase, its length left out where the rate does not depend on it.
 
     The index is in it because the metrics name phases by it.
@@ -108,7 +110,7 @@ def _describe(phase: Phase) -> dict[str, Any]:
     return description
 
 
-def _common(inputs: Inputs) -> dict[str, Any]:
+def _common(inputs: "Inputs") -> dict[str, Any]:
     plain = inputs.job.to_data()
     # What of these holds for a phase is in its description.
     training = {k: v for k, v in plain["training"].items() if k not in ("warmup", "schedule")}

@@ -5,7 +5,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -35,6 +34,7 @@ from unfreeze.tuning.files import (
 )
 from unfreeze.tuning.finalists import Finals, pick_trials, read_statistics
 from unfreeze.tuning.lanes import Lanes, count_lanes, workers_of_lane
+from unfreeze.tuning.launch import SearchResult
 from unfreeze.tuning.live import Live
 from unfreeze.tuning.loggers import check_loggers
 from unfreeze.tuning.proposers import GridProposer, OptunaProposer, Proposer, RandomProposer
@@ -57,26 +57,8 @@ from unfreeze.tuning.verdict import verdict
 _FREE = ("trials", "lanes", "sharing", "max_failures", "checkpoint_every_s", "logging", "finalists")
 
 
-@dataclass(frozen=True)
-class SearchResult:
-    """What came of a search."""
-
-    uri: str
-    """Where its files are."""
-    data: dict[str, Any]
-    """The contents of result.json."""
-    was_finished: bool
-    """The search had been finished before, and nothing was done."""
-
-
-def run_search(
-    search: Search, *, address: str | None = None, show: Show = lambda message: None
-) -> SearchResult:
-    """Runs the search, or goes on with it; on this machine, or on the Ray cluster at `address`.
-
-    `show` gets what happens as it happens: mappings with a `kind`.
-    Raises UserMistake before anything is started; SearchError, StorageError or ClusterError after.
-    """
+def carry_on(search: Search, address: str | None, show: Show) -> SearchResult:
+    """See run_search."""
     began = time.monotonic()
     have = local_resources() if address is None else None
     check_job(search.job, have)

@@ -16,7 +16,7 @@ from ray_nodes import ray_nodes
 from worker_pool import WorkerPool
 
 from unfreeze.storage import CheckpointStore, open_store
-from unfreeze.tuning.search import run_search
+from unfreeze.tuning import run_search
 from unfreeze.tuning.search_file import parse_search
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos]

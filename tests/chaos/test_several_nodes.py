@@ -23,7 +23,7 @@ from worker_pool import WorkerPool
 from unfreeze.jobs import parse_job, run_job
 from unfreeze.storage import embedded, open_store
 from unfreeze.storage.s3 import S3Client, S3Store
-from unfreeze.tuning.search import run_search
+from unfreeze.tuning import run_search
 from unfreeze.tuning.search_file import parse_search
 from unfreeze.tuning.space import with_settings
 

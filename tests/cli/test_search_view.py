@@ -9,7 +9,7 @@ from rich.console import Console
 from unfreeze.cli import search_words as say
 from unfreeze.cli.search_board import Board
 from unfreeze.cli.search_view import SearchView
-from unfreeze.tuning.search import SearchResult
+from unfreeze.tuning import SearchResult
 
 SETTINGS = {"phases.0.for": "2ep", "phases.1.learning_rate": 3.05e-5, "phases.1.train": "all"}
 

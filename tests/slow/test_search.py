@@ -16,8 +16,8 @@ from unfreeze.jobs.metrics import from_bytes, mean_of
 from unfreeze.jobs.prediction.evaluate import evaluate
 from unfreeze.jobs.prediction.predict import predict
 from unfreeze.storage import open_store
+from unfreeze.tuning import SearchResult, run_search
 from unfreeze.tuning.files import STATISTICS, TEST_STATISTICS
-from unfreeze.tuning.search import SearchResult, run_search
 from unfreeze.tuning.search_file import parse_search
 
 pytestmark = pytest.mark.slow

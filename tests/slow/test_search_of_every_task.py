@@ -9,7 +9,7 @@ from tiny_tasks import TINY_JOBS, short
 
 from unfreeze.jobs.prediction.exported import fetch_model
 from unfreeze.storage import open_store
-from unfreeze.tuning.search import run_search
+from unfreeze.tuning import run_search
 from unfreeze.tuning.search_file import parse_search
 
 pytestmark = pytest.mark.slow

@@ -20,7 +20,7 @@ from unfreeze.jobs.prediction.predict import predict
 from unfreeze.jobs.results import JobResult, find_result, find_run, read_jsonl, write_report
 from unfreeze.jobs.tasks.calibration import TEMPERATURE
 from unfreeze.storage import ObjectStore, open_store
-from unfreeze.tuning.search import run_search
+from unfreeze.tuning import run_search
 from unfreeze.tuning.search_file import parse_search
 
 pytestmark = pytest.mark.slow
