@@ -21,6 +21,10 @@ class Proxy(ThreadingHTTPServer):
         super().__init__((address, 0), Relay)
         self.upstream = urlsplit(upstream).netloc
         self.way, self.failures, self.seen = "503", 0, 0
+        self.held = 0
+        """Writes that wait right now, see `hold`."""
+        self._held_name, self._still_pass, self._released = "", 0, threading.Event()
+        self._lock = threading.Lock()
 
     @property
     def endpoint(self) -> str:
@@ -28,6 +32,32 @@ class Proxy(ThreadingHTTPServer):
 
     def fail(self, way: str, times: int) -> None:
         self.way, self.failures, self.seen = way, times, 0
+
+    def hold(self, name: str, after: int) -> None:
+        """Lets so many writes of objects of this name pass. The next ones wait, until this is said
+        again or `release`; then their connections end without an answer."""
+        with self._lock:
+            self._released.set()
+            self._held_name, self._still_pass, self._released = name, after, threading.Event()
+
+    def release(self) -> None:
+        self.hold("", 0)
+
+    def holds_up(self, command: str, path: str) -> bool:
+        """Whether a request was held; returns when it no longer is."""
+        with self._lock:
+            name = urlsplit(path).path.rsplit("/")[-1]
+            if command != "PUT" or name != self._held_name:
+                return False
+            self._still_pass -= 1
+            if self._still_pass >= 0:
+                return False
+            released = self._released
+            self.held += 1
+        released.wait()
+        with self._lock:
+            self.held -= 1
+        return True
 
 
 @contextmanager
@@ -39,6 +69,7 @@ def running_proxy(upstream: str, address: str = "127.0.0.1") -> Iterator[Proxy]:
         try:
             yield proxy
         finally:
+            proxy.release()
             proxy.shutdown()
             thread.join()
 
@@ -50,6 +81,9 @@ class Relay(BaseHTTPRequestHandler):
     def relay(self) -> None:
         self.server.seen += 1
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.server.holds_up(self.command, self.path):
+            self.close_connection = True
+            return
         if self.server.failures == 0:
             self.answer(*self.ask_upstream(body))
             return
