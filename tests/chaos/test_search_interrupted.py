@@ -1,4 +1,4 @@
-"""A search as people run it, while workers, the driver and the store fail: no trial is lost."""
+"""A search as people run it, while workers, nodes, driver and store fail: no trial is lost."""
 
 import json
 import os
@@ -15,6 +15,7 @@ import pytest
 import searches
 import yaml
 from flaky_proxy import Proxy, running_proxy
+from ray_cluster import Node, ray_head
 
 from unfreeze.storage import ObjectStore, embedded, open_store
 from unfreeze.storage.s3 import S3Client, S3Store
@@ -44,7 +45,7 @@ def proxy(server: embedded.EmbeddedServer) -> Iterator[Proxy]:
 
 
 class Command:
-    """`unfreeze search` in a process of its own, with a Ray of its own."""
+    """`unfreeze search` in a process of its own."""
 
     def __init__(self, inputs: Path, folder: Path, endpoint: str) -> None:
         settings = searches.settings(
@@ -54,15 +55,19 @@ class Command:
         self.root = open_store("s3://searches", endpoint=endpoint).under(folder.name)
         self.file = folder / "search.yaml"
         self.file.write_text(yaml.safe_dump(settings))
-        ours = {name for name in os.environ if name.startswith("RAY_")}
         self.marker = str(folder)
-        self.environment = {k: v for k, v in os.environ.items() if k not in ours}
-        self.environment["UNFREEZE_TEST_MARKER"] = self.marker
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, address: str | None = None) -> subprocess.Popen[str]:
+        """With a Ray of its own, or on the one at the address."""
+        command = [sys.executable, "-m", "unfreeze.cli.main", "search", str(self.file), "--json"]
+        environment = os.environ | {"UNFREEZE_TEST_MARKER": self.marker}
+        if address:
+            command += ["--address", address]
+        else:
+            environment = {k: v for k, v in environment.items() if not k.startswith("RAY_")}
         return subprocess.Popen(
-            [sys.executable, "-m", "unfreeze.cli.main", "search", str(self.file), "--json"],
-            env=self.environment,
+            command,
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -187,3 +192,36 @@ def test_a_store_that_is_away_for_twenty_seconds_costs_no_trial(
     for id, record in before.items():
         assert after[id] == record
     assert result["winner"]["trial"] in after
+
+
+def test_a_search_outlives_its_nodes_and_its_whole_ray(
+    command: Callable[[str, str], Command], proxy: Proxy, tmp_path: Path
+) -> None:
+    search = command("nodes", proxy.endpoint)
+    proxy.hold("record.json", after=1)
+    with ray_head(tmp_path, 1) as (head, address):
+        running = search.start(address)
+        search.wait_for_records(1, running)
+        other = Node(tmp_path, f"--address={address}", "--num-cpus=1")
+        try:
+            wait_until(lambda: proxy.held == 2, 120)  # its lane has a trial, too
+            assert len(other.train_workers()) == len(head.train_workers()) == 1
+            proxy.hold("record.json", after=1)
+            search.wait_for_records(2, running)
+            wait_until(lambda: proxy.held == 2, 60)
+        finally:
+            other.kill()
+        proxy.hold("record.json", after=1)
+        search.wait_for_records(3, running)
+        head.kill()
+        before = records(search.root)
+        _, errors = running.communicate(timeout=150)
+    assert running.returncode == 1, errors
+    assert "Traceback" not in errors
+    assert len(before) == 3
+
+    proxy.release()
+    with ray_head(tmp_path, 2) as (_, address):
+        finish(search.start(address))
+    after = records(search.root)
+    assert {id: after[id] for id in before} == before, "a finished trial ran again"

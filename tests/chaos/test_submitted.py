@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.chaos]
 PATIENCE_S = 280  # a machine that does other things takes ten times as long
 
 PHASES = [
-    {"train": "head", "for": "120st", "learning_rate": 1e-2},
-    {"train": "all", "for": "60st", "learning_rate": 1e-3},
+    {"train": "head", "for": "300st", "learning_rate": 1e-2},
+    {"train": "all", "for": "150st", "learning_rate": 1e-3},
 ]
 CHANGES: dict[str, Any] = {"phases": PHASES, "checkpoints": {"every": "20st"}}
 
