@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def ray_head(
         address=address,
     )
     try:
-        _wait_until(lambda: _listens(address, port) and _listens("127.0.0.1", dashboard), 180)
+        wait_until(lambda: _listens(address, port) and _listens("127.0.0.1", dashboard), 180)
         yield head, f"{address}:{port}"
     finally:
         head.end()
@@ -114,11 +114,10 @@ def _name_of(process: psutil.Process) -> str:
         return ""
 
 
-def _wait_until(condition: object, seconds: float) -> None:
-    assert callable(condition)
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "Ray did not start"
+        assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.2)
 
 

@@ -15,7 +15,7 @@ import pytest
 import searches
 import yaml
 from flaky_proxy import Proxy, running_proxy
-from ray_cluster import Node, ray_head
+from ray_cluster import Node, ray_head, wait_until
 
 from unfreeze.storage import ObjectStore, embedded, open_store
 from unfreeze.storage.s3 import S3Client, S3Store
@@ -100,13 +100,6 @@ class Command:
 def records(root: ObjectStore) -> dict[str, dict[str, Any]]:
     keys = [info.key for info in root.list("trials/") if info.key.endswith("/record.json")]
     return {key.split("/")[1]: json.loads(root.get(key)) for key in keys}
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
